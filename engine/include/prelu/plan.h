@@ -1,0 +1,59 @@
+#ifndef PRELU_PLAN_H
+#define PRELU_PLAN_H
+#include "prelu/graph.h"
+#include "prelu/threads.h"
+
+typedef enum prelu_precision {
+    PRELU_PRECISION_AUTO,
+    PRELU_PRECISION_FP32,
+    PRELU_PRECISION_BF16,
+    PRELU_PRECISION_INT8FC
+} prelu_precision;
+
+/** "auto", "fp32", ... ; parse: E_ARG with the list of names. */
+const char *prelu_precision_name(prelu_precision p);
+PRELU_MUST_CHECK prelu_status prelu_precision_parse(prelu_precision *out, const char *text,
+                                                    prelu_err *err);
+
+typedef struct prelu_plan_options {
+    prelu_precision precision;
+    prelu_pool *pool;           /* packs weights in parallel; NULL = here */
+    const prelu_value *outputs; /* values to compute; NULL = the graph's outputs */
+    int n_outputs;
+    bool training; /* keep Dropout and BatchNormalization as the trainer's graph has them; no fusion
+                      across values that gradients read */
+} prelu_plan_options;
+
+/** A graph after its passes (dropout and identity dropped, BatchNorm folded into conv, conv + bias +
+ *  activation fused), with kernels chosen and weights packed. Immutable and shared by threads.
+ *  Algorithms are fixed per layer: an image's scores do not depend on its batch, its row in it or
+ *  the number of threads. */
+typedef struct prelu_plan prelu_plan;
+
+/** @param g  borrowed during the call only (constants are packed or copied), so a mapped file may be
+ *            unmapped afterwards.
+ *  @return E_UNSUPPORTED op or type, E_FORMAT shapes, E_NOMEM. */
+PRELU_MUST_CHECK prelu_status prelu_plan_create(prelu_plan **out, const prelu_graph *g,
+                                                const prelu_plan_options *options, prelu_err *err);
+void prelu_plan_destroy(prelu_plan **plan); /* after its sessions */
+
+int prelu_plan_outputs(const prelu_plan *plan);
+/** Index of a named output, or -1. */
+int prelu_plan_find_output(const prelu_plan *plan, const char *name);
+size_t prelu_plan_packed_bytes(const prelu_plan *plan);
+
+/** One line of `describe --plan`. Strings live as long as the plan. */
+typedef struct prelu_plan_layer {
+    const char *name;
+    const char *op;
+    const char *algorithm; /* e.g. "implicit gemm f32 14x32 avx512" */
+    size_t packed_bytes;
+} prelu_plan_layer;
+int prelu_plan_layers(const prelu_plan *plan);
+prelu_plan_layer prelu_plan_layer_at(const prelu_plan *plan, int i);
+
+/** What the CPU, the OS and PRELU_CPU together allow, e.g. "ref blas avx2 avx512"; static text. */
+const char *prelu_cpu_text(void);
+/** Checks PRELU_CPU; E_ARG with the list of names when it is none of them. Call once at start. */
+PRELU_MUST_CHECK prelu_status prelu_cpu_init(prelu_err *err);
+#endif

@@ -1,0 +1,51 @@
+#ifndef PRELU_SESSION_H
+#define PRELU_SESSION_H
+#include "prelu/image.h"
+#include "prelu/plan.h"
+
+/** One worker's activations for a plan. Not thread-safe; many sessions may share a plan and pool. */
+typedef struct prelu_session prelu_session;
+
+/** @param pool borrowed, may be NULL; @param max_bytes ceiling of the activations, 0 = 8 GiB. */
+PRELU_MUST_CHECK prelu_status prelu_session_create(prelu_session **out, const prelu_plan *plan,
+                                                   prelu_pool *pool, size_t max_bytes,
+                                                   prelu_err *err);
+void prelu_session_destroy(prelu_session **s);
+
+/** Lay out all activations in one block for n pictures of h x w (first and last use). The only call
+ *  that allocates; cheap when the sizes are the last ones. Input dims that the graph fixes must fit.
+ *  @return E_ARG sizes, E_FORMAT shapes do not fit (text names the node), E_LIMIT above max_bytes,
+ *  E_NOMEM. */
+PRELU_MUST_CHECK prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h,
+                                                    int64_t w, prelu_err *err);
+
+/** Feed the first input: n views of h x w u8 RGB, borrowed until the run ends. */
+PRELU_MUST_CHECK prelu_status prelu_session_set_views(prelu_session *s, const prelu_view *views,
+                                                      size_t n, prelu_err *err);
+/** Feed an input (by number) with row-major data in logical order (f32; labels i32), borrowed until
+ *  the run ends. @param count elements, checked against the shape. */
+PRELU_MUST_CHECK prelu_status prelu_session_set_input(prelu_session *s, int input, const void *data,
+                                                      size_t count, prelu_err *err);
+/** Bind a variable (prelu_graph_make_variable, by the index that the value had in the graph) to a
+ *  buffer in the engine's layout (rank 4: channels-last), read at every run; borrowed. */
+PRELU_MUST_CHECK prelu_status prelu_session_bind(prelu_session *s, prelu_value variable,
+                                                 const float *data, prelu_err *err);
+/** Seed of Dropout for the next run. */
+void prelu_session_seed(prelu_session *s, uint64_t seed);
+
+/** Begin; then step until *done: each step is a few milliseconds at most of one thread's work per
+ *  thread. Between steps the caller may drop the run. Allocates nothing. */
+PRELU_MUST_CHECK prelu_status prelu_session_begin(prelu_session *s, prelu_err *err);
+PRELU_MUST_CHECK prelu_status prelu_session_step(prelu_session *s, bool *done, prelu_err *err);
+/** begin, and step to the end. */
+PRELU_MUST_CHECK prelu_status prelu_session_run(prelu_session *s, prelu_err *err);
+
+/** Output i after a run: f32, valid until the next reshape or run. Rank 4 outputs lie channels-last;
+ *  see prelu_session_read for logical order. */
+const float *prelu_session_output(const prelu_session *s, int i);
+const prelu_shape *prelu_session_output_shape(const prelu_session *s, int i);
+/** Copy output i in logical (ONNX) order. @param count elements of dst, must be the output's. */
+PRELU_MUST_CHECK prelu_status prelu_session_read(const prelu_session *s, int i, float *dst,
+                                                 size_t count, prelu_err *err);
+size_t prelu_session_bytes(const prelu_session *s); /* of the block and scratch */
+#endif

@@ -1,0 +1,52 @@
+#ifndef PRELU_TRAIN_H
+#define PRELU_TRAIN_H
+#include "prelu/session.h"
+
+/** SGD on a classifier's graph: loss, backward pass (a graph pass), update, checkpoint.
+ *  Equations: momentum 0.9, weight decay 0.0005 not on slopes (He et al. 2015, section 3). */
+typedef struct prelu_trainer prelu_trainer;
+
+typedef struct prelu_trainer_options {
+    int micro_batch;       /* pictures per pass, gradients are accumulated up to a step's batch */
+    int height, width;     /* of a training view */
+    float momentum;        /* 0.9 */
+    float weight_decay;    /* 0.0005; on weights only, never on slopes, biases and BatchNorm */
+    float label_smoothing; /* 0 */
+    uint64_t seed;         /* of Dropout, with the step's number */
+} prelu_trainer_options;
+
+typedef struct prelu_step_result {
+    double loss;    /* mean over the batch */
+    size_t correct; /* top-1 */
+} prelu_step_result;
+
+/** @param net    graph whose output `logits` is value `logits`; cloned, borrowed constants are
+ *                copied into the trainer's own parameters. */
+PRELU_MUST_CHECK prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net,
+                                                   prelu_value logits,
+                                                   const prelu_trainer_options *options,
+                                                   prelu_pool *pool, prelu_err *err);
+void prelu_trainer_destroy(prelu_trainer **t);
+
+/** One step on n views with their class numbers: v = momentum * v + g + decay * w; w -= lr * v.
+ *  @return E_FORMAT when loss or a gradient is not finite: the text names the layer, and parameters
+ *  are as before the step. */
+PRELU_MUST_CHECK prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views,
+                                                 const int32_t *labels, size_t n, float lr,
+                                                 prelu_step_result *result, prelu_err *err);
+/** Copy the parameters into the constants of `net` (the graph given to create, or its clone with the
+ *  same value numbers); constants become owned copies. */
+PRELU_MUST_CHECK prelu_status prelu_trainer_export(const prelu_trainer *t, prelu_graph *net,
+                                                   prelu_err *err);
+/** Steps taken. */
+uint64_t prelu_trainer_steps(const prelu_trainer *t);
+
+/** Parameters, momentum, statistics, step number and the caller's `extra` text, written atomically
+ *  (write, fsync, rename) and checksummed. A failed save leaves the old file whole. */
+PRELU_MUST_CHECK prelu_status prelu_checkpoint_save(const prelu_trainer *t, const char *path,
+                                                    const char *extra, prelu_err *err);
+/** @return E_FORMAT damaged or truncated, E_ARG another architecture (says which tensor differs).
+ *  @param extra  owned by the caller (prelu_free). The trainer is untouched on failure. */
+PRELU_MUST_CHECK prelu_status prelu_checkpoint_load(prelu_trainer *t, const char *path,
+                                                    char **extra, prelu_err *err);
+#endif

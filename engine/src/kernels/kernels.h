@@ -1,0 +1,71 @@
+#ifndef KRN_KERNELS_H
+#define KRN_KERNELS_H
+#include "kernels/cpu.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** The kernel table: one slot per operation and dtype, the fastest allowed variant in it. Contracts
+ *  stand above each slot's type. All kernels touch only their arguments (no over-read), accept
+ *  n = 1, ask for no alignment unless said, and are thread-safe. */
+
+/** Activation of a fused store. */
+typedef enum krn_act { KRN_ACT_NONE, KRN_ACT_RELU, KRN_ACT_PRELU } krn_act;
+
+/** What is done to a finished sum: v + bias[j] + residual[i][j], then the activation. */
+typedef struct krn_epilogue {
+    const float *bias;     /* n values or NULL */
+    const float *residual; /* (m,n), rows ldr floats apart, or NULL; may be c itself */
+    size_t ldr;
+    const float *slope; /* n values; KRN_ACT_PRELU only */
+    krn_act act;
+} krn_epilogue;
+
+/** Blocked product of packed operands: c (m,n) = [c +] a (m,k) * b (k,n), then the epilogue.
+ *  Each c[i][j] is one chain of sums over k in order, the same whatever m, n, and position are, so a
+ *  row's bits do not depend on its neighbours.
+ *
+ *  a is packed in panels of mr rows: panel p holds rows p*mr.., as [k][mr]; the last panel is padded
+ *  to mr with anything finite. b likewise in panels of nr columns, as [k][nr]. a_panel, b_panel:
+ *  floats from one panel to the next (>= k*mr, k*nr), so a part of k can be used.
+ *  c rows lie ldc floats apart. accumulate: start from c; otherwise c is never read.
+ *  ep NULL = plain store (used for all but the last part of k). */
+typedef struct krn_gemm_args {
+    size_t m, n, k;
+    const float *a, *b;
+    size_t a_panel, b_panel;
+    float *c;
+    size_t ldc;
+    bool accumulate;
+    const krn_epilogue *ep;
+} krn_gemm_args;
+typedef void krn_gemm_run_fn(const krn_gemm_args *g);
+
+/** A variant of the product: its tile, its blocks, its code. mr = nr = 1 means plain row-major a and
+ *  transposed b with a_panel and b_panel as leading dimensions (OpenBLAS, reference). */
+typedef struct krn_gemm {
+    size_t mr, nr; /* register tile */
+    size_t mc;     /* rows a task packs at once */
+    size_t kc;     /* part of k whose panels stay in L1/L2 */
+    krn_gemm_run_fn *run;
+    const char *name;
+} krn_gemm;
+typedef const krn_gemm krn_gemm_f32_fn; /* the slot holds a pointer to the struct */
+
+/** y[i] = x[i] > 0 ? x[i] : a[i] * x[i] over rows of c channels, a per channel; y == x allowed. */
+typedef void krn_prelu_f32_fn(float *y, const float *x, const float *a, size_t rows, size_t c);
+/** Row by row: y = exp(x - max) / sum; n rows of c; y == x allowed. */
+typedef void krn_softmax_f32_fn(float *y, const float *x, size_t rows, size_t c);
+
+typedef struct krn_table {
+#define KRN_SLOT(slot) krn_##slot##_fn *slot;
+#include "kernels/slots.inc"
+#undef KRN_SLOT
+    unsigned isa;
+} krn_table;
+
+/** The table for this process: cpu capabilities capped by PRELU_CPU, made once, immutable. */
+const krn_table *krn_table_get(void);
+/** A table for given capabilities (tests). */
+void krn_table_init(krn_table *t, unsigned isa);
+#endif
