@@ -1,5 +1,6 @@
 #ifndef PRELU_PLAN_H
 #define PRELU_PLAN_H
+#include "prelu/cpu.h"
 #include "prelu/graph.h"
 #include "prelu/threads.h"
 
@@ -51,9 +52,4 @@ typedef struct prelu_plan_layer {
 } prelu_plan_layer;
 int prelu_plan_layers(const prelu_plan *plan);
 prelu_plan_layer prelu_plan_layer_at(const prelu_plan *plan, int i);
-
-/** What the CPU, the OS and PRELU_CPU together allow, e.g. "ref blas avx2 avx512"; static text. */
-const char *prelu_cpu_text(void);
-/** Checks PRELU_CPU; E_ARG with the list of names when it is none of them. Call once at start. */
-PRELU_MUST_CHECK prelu_status prelu_cpu_init(prelu_err *err);
 #endif
