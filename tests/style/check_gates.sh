@@ -14,7 +14,7 @@ fresh() {
     cp "$here/../../.clang-format" "$work/tree"
     echo 'int prelu_two(void);' >"$work/tree/models/include/prelu/model.h"
     echo 'int prelu_one(void);' >"$work/tree/engine/include/prelu/status.h"
-    printf '#include "prelu/status.h"\n\nint prelu_one(void)\n{\n    return 1;\n}\n' \
+    printf '#include "prelu/status.h"\n\nint prelu_one(void) { return 1; }\n' \
         >"$work/tree/engine/src/base/one.c"
     echo '#include <jansson.h>' >"$work/tree/server/src/json.c"
 }
