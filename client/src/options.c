@@ -1,0 +1,481 @@
+#define _GNU_SOURCE
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* getopt's value of row i: beyond every char, so that rows without a letter have one too. */
+#define ROW_VALUE(i) (1000 + (int)(i))
+#define MAX_ROWS 64
+#define HELP_INDENT 27
+#define MAX_WORD 40 /* longer words get no suggestion; bounds the distance table */
+
+static const char *const modes[] = {"center", "10view", "dense", "multiscale", "auto"};
+
+static const char *next_mode(size_t i)
+{
+    return i < sizeof modes / sizeof modes[0] ? modes[i] : NULL;
+}
+
+static const char *next_option(size_t i)
+{
+    return i < cli_option_count ? cli_option_table[i].name : NULL;
+}
+
+static bool parse_count(unsigned *out, const char *value, unsigned low, unsigned high, char *why,
+                        size_t why_len)
+{
+    char *end = NULL;
+    long n;
+
+    errno = 0;
+    n = strtol(value, &end, 10);
+    if (errno || end == value || *end || n < (long)low || n > (long)high) {
+        snprintf(why, why_len, "must be a whole number from %u to %u", low, high);
+        return false;
+    }
+    *out = (unsigned)n;
+    return true;
+}
+
+static bool set_text(const char **out, const char *value, char *why, size_t why_len)
+{
+    if (!*value) {
+        snprintf(why, why_len, "must not be empty");
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+static bool set_server(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->server, v, why, why_len);
+}
+
+static bool set_top_k(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_count(&o->top_k, v, 1, CLI_MAX_TOP_K, why, why_len);
+}
+
+static bool set_mode(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    const char *near;
+
+    for (size_t i = 0; next_mode(i); i++) {
+        if (strcmp(v, next_mode(i)) == 0) {
+            o->mode = next_mode(i);
+            return true;
+        }
+    }
+    near = cli_nearest(v, next_mode);
+    if (near)
+        snprintf(why, why_len, "is not a mode; did you mean %s?", near);
+    else
+        snprintf(why, why_len, "must be center, 10view, dense, multiscale or auto");
+    return false;
+}
+
+static bool set_model(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+    if (!*v || strlen(v) > CLI_MAX_MODEL_LEN || v[strspn(v, allowed)]) {
+        snprintf(why, why_len, "must be 1 to %d of A-Z a-z 0-9 . _ -", CLI_MAX_MODEL_LEN);
+        return false;
+    }
+    o->model = v;
+    return true;
+}
+
+static bool set_jobs(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_count(&o->jobs, v, 1, CLI_MAX_JOBS, why, why_len);
+}
+
+static bool set_retries(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_count(&o->retries, v, 0, CLI_MAX_RETRIES, why, why_len);
+}
+
+static bool set_timeout(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    char *end = NULL;
+    double seconds = strtod(v, &end);
+    bool number = end != v && strchr("0123456789.", v[0]);
+
+    if (strcmp(end, "ms") == 0)
+        seconds /= 1000;
+    else if (strcmp(end, "m") == 0)
+        seconds *= 60;
+    else if (strcmp(end, "") != 0 && strcmp(end, "s") != 0)
+        number = false;
+    if (!number || !isfinite(seconds) || seconds < 0.001 || seconds > CLI_MAX_TIMEOUT_S) {
+        snprintf(why, why_len, "must be a time from 1ms to 1440m, such as 250ms, 30s or 2m");
+        return false;
+    }
+    o->timeout_s = seconds;
+    return true;
+}
+
+static bool set_format(cli_options *o, cli_format format, char *why, size_t why_len)
+{
+    if (o->format != CLI_TABLE && o->format != format) {
+        snprintf(why, why_len, "cannot stand beside %s",
+                 o->format == CLI_JSON ? "--json" : "--csv");
+        return false;
+    }
+    o->format = format;
+    return true;
+}
+
+static bool set_json(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    (void)v;
+    return set_format(o, CLI_JSON, why, why_len);
+}
+
+static bool set_csv(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    (void)v;
+    return set_format(o, CLI_CSV, why, why_len);
+}
+
+static bool set_api_key_file(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->api_key_file, v, why, why_len);
+}
+
+static bool set_unix_socket(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->unix_socket, v, why, why_len);
+}
+
+static bool set_cacert(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->cacert, v, why, why_len);
+}
+
+static bool set_quiet(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    (void)v, (void)why, (void)why_len;
+    o->quiet = true;
+    return true;
+}
+
+static bool set_help(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    (void)v, (void)why, (void)why_len;
+    o->command = CLI_HELP;
+    return true;
+}
+
+static bool set_version(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    (void)v, (void)why, (void)why_len;
+    o->command = CLI_VERSION;
+    return true;
+}
+
+const cli_option cli_option_table[] = {
+    {"server", 's', "URL", CLI_DEFAULT_SERVER, "PRELU_SERVER", "prelu-serve to ask", set_server},
+    {"top-k", 'k', "K", NULL, NULL, "labels per picture (server's default: 5)", set_top_k},
+    {"mode", 'm', "MODE", NULL, NULL,
+     "center, 10view, dense, multiscale or auto (default: the server's choice)", set_mode},
+    {"model", 0, "NAME", NULL, NULL, "model to ask, if the server has several", set_model},
+    {"jobs", 'j', "N", "4", NULL, "pictures in flight at once", set_jobs},
+    {"timeout", 't', "TIME", "60s", NULL, "limit for one try of one picture: 250ms, 30s, 2m",
+     set_timeout},
+    {"retries", 0, "N", "3", NULL, "further tries after a busy answer (429, 503)", set_retries},
+    {"json", 0, NULL, NULL, NULL, "write one JSON document", set_json},
+    {"csv", 0, NULL, NULL, NULL, "write CSV: file,rank,class,id,label,score,error", set_csv},
+    {"api-key-file", 0, "FILE", NULL, NULL, "send the key in FILE as Authorization: Bearer",
+     set_api_key_file},
+    {"unix-socket", 0, "PATH", NULL, NULL, "connect to this socket instead of the URL's host",
+     set_unix_socket},
+    {"cacert", 0, "FILE", NULL, NULL, "trust the certificate authorities in FILE (PEM)",
+     set_cacert},
+    {"quiet", 'q', NULL, NULL, NULL, "no progress bar, notes or summary; errors stay", set_quiet},
+    {"version", 'V', NULL, NULL, NULL, "print the version and exit", set_version},
+    {"help", 'h', NULL, NULL, NULL, "print this help and exit", set_help},
+};
+const size_t cli_option_count = sizeof cli_option_table / sizeof cli_option_table[0];
+_Static_assert(sizeof cli_option_table / sizeof cli_option_table[0] <= MAX_ROWS, "raise MAX_ROWS");
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Optimal string alignment: insert, delete, replace or swap two neighbours, each costs 1. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t rows[3][MAX_WORD + 1];
+    size_t *before = rows[0], *last = rows[1], *now = rows[2];
+    size_t a_len = strlen(a), b_len = strlen(b);
+
+    if (a_len > MAX_WORD || b_len > MAX_WORD)
+        return MAX_WORD;
+    for (size_t j = 0; j <= b_len; j++)
+        before[j] = last[j] = j;
+    for (size_t i = 1; i <= a_len; i++) {
+        size_t *spare = before;
+        now[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            now[j] =
+                min_size(min_size(last[j], now[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = min_size(now[j], before[j - 2] + 1);
+        }
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[b_len];
+}
+
+const char *cli_nearest(const char *word, const char *(*next)(size_t i))
+{
+    const char *best = NULL;
+    size_t best_cost = min_size(3, strlen(word) / 2 + 1); /* more edits than this are a guess */
+
+    for (size_t i = 0; next(i); i++) {
+        const char *name = next(i);
+        size_t cost = distance(word, name);
+        size_t len = strlen(word);
+
+        /* --key for --api-key-file, --socket for --unix-socket */
+        if (cost > 1 && len >= 3 && len <= MAX_WORD && strstr(name, word))
+            cost = 1;
+        if (cost < best_cost) {
+            best = name;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+static void fill_getopt(struct option *longs, char *shorts)
+{
+    *shorts++ = ':'; /* a missing value is reported as ':' and getopt stays silent */
+    for (size_t i = 0; i < cli_option_count; i++) {
+        const cli_option *row = &cli_option_table[i];
+        longs[i] = (struct option){row->name, row->value ? required_argument : no_argument, NULL,
+                                   ROW_VALUE(i)};
+        if (row->letter)
+            *shorts++ = row->letter;
+        if (row->letter && row->value)
+            *shorts++ = ':';
+    }
+    longs[cli_option_count] = (struct option){0};
+    *shorts = '\0';
+}
+
+static const cli_option *find_row(int value)
+{
+    for (size_t i = 0; i < cli_option_count; i++) {
+        const cli_option *row = &cli_option_table[i];
+        if (value == ROW_VALUE(i) || (row->letter && value == row->letter))
+            return row;
+    }
+    return NULL;
+}
+
+static void wrong(cli_options *o, FILE *err)
+{
+    o->command = CLI_WRONG;
+    fputs("Try prelu-classify --help.\n", err);
+}
+
+/* Writes an argument with controls as '?': it may have come from anywhere. */
+static void put_word(FILE *err, const char *word, size_t len)
+{
+    for (size_t i = 0; i < len && word[i]; i++) {
+        unsigned char c = (unsigned char)word[i];
+        fputc(c < 0x20 || c == 0x7F ? '?' : c, err);
+    }
+}
+
+static void explain_unknown(cli_options *o, const char *arg, int letter, FILE *err)
+{
+    char word[MAX_WORD + 1];
+    size_t len = strncmp(arg, "--", 2) == 0 ? strcspn(arg + 2, "=") : 0;
+    const char *near = NULL;
+    size_t matches = 0;
+    const cli_option *row = letter ? find_row(letter) : NULL;
+
+    fputs("prelu-classify: ", err);
+    if (row) { /* --quiet=yes: getopt hands out the row's own value */
+        fprintf(err, "--%s takes no value\n", row->name);
+        wrong(o, err);
+        return;
+    }
+    for (size_t i = 0; len && i < cli_option_count; i++)
+        matches += strncmp(cli_option_table[i].name, arg + 2, len) == 0;
+    if (matches > 1) {
+        fputs("ambiguous option --", err);
+        put_word(err, arg + 2, len);
+        fputs("; could be", err);
+        for (size_t i = 0; i < cli_option_count; i++) {
+            if (strncmp(cli_option_table[i].name, arg + 2, len) == 0)
+                fprintf(err, " --%s", cli_option_table[i].name);
+        }
+        fputc('\n', err);
+        wrong(o, err);
+        return;
+    }
+    fputs("unknown option ", err);
+    if (letter)
+        fputc('-', err), put_word(err, (const char[]){(char)letter, '\0'}, 1);
+    else
+        fputs("--", err), put_word(err, arg + 2, len);
+    if (!letter && len <= MAX_WORD) {
+        memcpy(word, arg + 2, len);
+        word[len] = '\0';
+        near = cli_nearest(word, next_option);
+    }
+    if (near)
+        fprintf(err, "; did you mean --%s?", near);
+    fputc('\n', err);
+    wrong(o, err);
+}
+
+static bool apply(cli_options *o, const cli_option *row, const char *value, const char *from,
+                  FILE *err)
+{
+    char why[160] = "";
+
+    if (row->set(o, value, why, sizeof why))
+        return true;
+    fprintf(err, "prelu-classify: %s", from ? from : "--");
+    fputs(from ? "" : row->name, err);
+    if (row->value && value) {
+        fputs(" \"", err);
+        put_word(err, value, 200);
+        fputc('"', err);
+    }
+    fprintf(err, " %s\n", why);
+    wrong(o, err);
+    return false;
+}
+
+static bool apply_defaults(cli_options *o, FILE *err)
+{
+    for (size_t i = 0; i < cli_option_count; i++) {
+        const cli_option *row = &cli_option_table[i];
+        const char *env = row->env ? getenv(row->env) : NULL;
+
+        if (env && *env && !apply(o, row, env, row->env, err))
+            return false;
+        if (!(env && *env) && row->initial && !apply(o, row, row->initial, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+static bool count_stdin(const cli_options *o, FILE *err)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < o->input_count; i++)
+        count += strcmp(o->inputs[i], "-") == 0;
+    if (count > 1)
+        fputs("prelu-classify: - (standard input) can be given only once\n", err);
+    return count <= 1;
+}
+
+void cli_options_parse(cli_options *o, int argc, char **argv, FILE *err)
+{
+    struct option longs[MAX_ROWS + 1];
+    char shorts[2 * MAX_ROWS + 2];
+    int value;
+
+    *o = (cli_options){.command = CLI_RUN};
+    if (!apply_defaults(o, err))
+        return;
+    fill_getopt(longs, shorts);
+    optind = 0; /* glibc: start afresh */
+    opterr = 0;
+    while ((value = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        const cli_option *row = find_row(value == ':' ? optopt : value);
+
+        if (value == '?' || !row) {
+            explain_unknown(o, argv[optind - 1], optopt, err);
+            return;
+        }
+        if (value == ':') {
+            fprintf(err, "prelu-classify: --%s needs a value: %s\n", row->name, row->value);
+            wrong(o, err);
+            return;
+        }
+        if (!apply(o, row, optarg, NULL, err))
+            return;
+        if (o->command != CLI_RUN)
+            return; /* --help and --version win over whatever follows */
+    }
+    o->inputs = argv + optind;
+    o->input_count = (size_t)(argc - optind);
+    if (o->input_count == 0) {
+        fputs("prelu-classify: no pictures given: name files, folders, or - for standard input\n",
+              err);
+        wrong(o, err);
+    } else if (!count_stdin(o, err)) {
+        wrong(o, err);
+    }
+}
+
+/* Writes words from column HELP_INDENT on, broken before column 80. */
+static void put_wrapped(FILE *out, const char *text)
+{
+    size_t column = HELP_INDENT;
+
+    while (*text) {
+        size_t len = strcspn(text, " ");
+
+        if (column > HELP_INDENT && column + 1 + len >= 80) {
+            fprintf(out, "\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        } else if (column > HELP_INDENT) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", (int)len, text);
+        column += len;
+        text += len + (text[len] == ' ');
+    }
+    fputc('\n', out);
+}
+
+void cli_options_help(FILE *out)
+{
+    fputs("Usage: prelu-classify [OPTION]... FILE|DIR|-...\n"
+          "Asks a prelu-serve what is on JPEG pictures and prints the likeliest labels.\n"
+          "Folders are searched for *.jpg and *.jpeg, hidden names left out; - reads one\n"
+          "picture from standard input.\n\n"
+          "Options:\n",
+          out);
+    for (size_t i = 0; i < cli_option_count; i++) {
+        const cli_option *row = &cli_option_table[i];
+        char left[64];
+        char text[256];
+        char letter[8] = "    ";
+
+        if (row->letter)
+            snprintf(letter, sizeof letter, "-%c, ", row->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name, row->value ? " " : "",
+                 row->value ? row->value : "");
+        snprintf(text, sizeof text, "%s%s%s%s%s%s", row->help, row->initial ? " (default " : "",
+                 row->initial ? row->initial : "", row->env ? ", or the environment's " : "",
+                 row->env ? row->env : "", row->initial ? ")" : "");
+        fprintf(out, "  %-*s", HELP_INDENT - 2, left);
+        put_wrapped(out, text);
+    }
+    fputs("\nExit codes: 0 all classified, 1 some pictures failed, 64 wrong usage,\n"
+          "69 server unreachable, 74 results could not be written.\n\n"
+          "Examples:\n"
+          "  prelu-classify cat.jpg\n"
+          "  prelu-classify --mode 10view --csv holiday/ > holiday.csv\n"
+          "  cat cat.jpg | prelu-classify --json -\n",
+          out);
+}
