@@ -78,11 +78,15 @@ static _Noreturn void on_error(j_common_ptr common)
     give_up(d, prelu_fail(d->err, st, "JPEG: %s", text));
 }
 
-/* Warnings (level -1) are tolerated, as viewers do; traces and texts go nowhere. */
+/* Warnings (level -1) are tolerated, as viewers do, but for one: coefficients that end at a marker
+ * other than a restart mean that the file is cut short or its header lies about the size. */
 static void on_message(j_common_ptr common, int level)
 {
-    if (level < 0)
-        common->err->num_warnings++;
+    struct decoder *d = decoder_of((j_decompress_ptr)common);
+    int marker = d->cinfo.unread_marker;
+    bool restart = marker >= JPEG_RST0 && marker <= JPEG_RST0 + 7;
+    if (level < 0 && common->err->msg_code == JWRN_HIT_MARKER && !restart)
+        give_up(d, prelu_fail(d->err, PRELU_E_FORMAT, "JPEG: premature end of a scan's data"));
 }
 
 static void no_output(j_common_ptr common) { (void)common; }

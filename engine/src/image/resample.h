@@ -7,8 +7,9 @@
  * weight[i * taps + t] * input[first[i] + t], in fixed point, rounded and clipped to 0..255.
  * Windows lie inside the input and first[] never falls; unused taps have weight 0. */
 
-#define IMG_WEIGHT_BITS 22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS  \
-                            */
+#define IMG_WEIGHT_BITS                                                                            \
+    22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS                      \
+        */
 
 struct img_axis {
     int *first;
