@@ -37,21 +37,23 @@ PRELU_MUST_CHECK prelu_status prelu_jpeg_probe(prelu_jpeg_info *info, const void
 
 /** Decode a JPEG: baseline, progressive, gray, YCbCr, RGB, CMYK, YCCK (Adobe-inverted or not),
  *  restart markers; turned upright by its EXIF orientation; gray becomes three equal channels,
- *  CMYK becomes RGB as Pillow's convert("RGB") does.
+ *  CMYK becomes RGB as Pillow's convert("RGB") does, which takes all as inverted.
  *  @param draft_side  0 = full decode; else libjpeg may scale while decoding as long as the shorter
  *                     side stays >= 2 * draft_side (the `draft` choice of a model).
  *  @param limits      NULL = all defaults.
  *  @param info        NULL, or filled as soon as the header is read.
  *  @param dst         on PRELU_OK owned by the caller, else untouched.
  *  @return E_ARG; E_FORMAT empty, truncated, corrupt or 0 pixels; E_UNSUPPORTED not a JPEG (the text
- *  says what it looks like: PNG, WebP, GIF, text ...), 12-bit, lossless, arithmetic; E_LIMIT pixels,
- *  side, scans; E_NOMEM. Other libjpeg warnings are tolerated. Thread-safe. */
+ *  says what it looks like: PNG, WebP, GIF, text ...), 12-bit, lossless, 2 components, arithmetic
+ *  coding where libjpeg lacks it; E_LIMIT pixels, side, scans, decoder memory; E_NOMEM. libjpeg's
+ *  warnings are tolerated, but for scan data that ends before the picture does. Thread-safe. */
 PRELU_MUST_CHECK prelu_status prelu_jpeg_decode(prelu_image *dst, const void *jpeg, size_t len,
                                                 int draft_side, const prelu_image_limits *limits,
                                                 prelu_jpeg_info *info, prelu_err *err);
 
 /** torchvision's geometry: the shorter side becomes `side`, the longer int(side * long / short).
- *  @return E_ARG side or source out of 1..PRELU_MAX_SIDE; E_LIMIT above max_resized_pixels. */
+ *  @return E_ARG side or source out of 1..PRELU_MAX_SIDE; E_LIMIT above max_resized_pixels, or a
+ *  longer side above PRELU_MAX_SIDE. */
 PRELU_MUST_CHECK prelu_status prelu_resized_size(int width, int height, int side,
                                                  const prelu_image_limits *limits, int *out_width,
                                                  int *out_height, prelu_err *err);
