@@ -24,9 +24,10 @@ typedef struct prelu_label {
 /** A classifier: graph, weights, preprocessing and labels. Owned by whoever loaded it. */
 typedef struct prelu_model {
     prelu_graph *graph;  /* input `data` (N,3,H,W) raw 0..255 RGB; outputs `logits`, `prob` */
+    prelu_value logits, prob; /* in graph; PRELU_NONE in a file that is no classifier */
     prelu_preprocess preprocess;
     prelu_label *labels; /* `classes` entries; ids and labels "" when the file has none */
-    int classes;
+    int classes;         /* 0 in a file that is no classifier */
     char *arch;          /* prelu.arch or NULL */
     char *training;      /* prelu.training JSON text or NULL */
     char *check;         /* prelu.check JSON text or NULL */

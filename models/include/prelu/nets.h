@@ -26,8 +26,9 @@ typedef struct prelu_net_options {
     bool slope_set;
     prelu_init init;
     uint64_t seed;
-    const float *mean;  /* 3 per-channel means in 0..255, NULL = a stated default */
-    const float *std;   /* 3, NULL = 1 (the paper subtracts the mean only) */
+    const float *mean;  /* 3 per-channel means in 0..255, NULL = ImageNet's (cifar: CIFAR-10's) */
+    const float *std;   /* 3, NULL = 1 (the paper subtracts the mean only); cifar: CIFAR-10's */
+    bool shapes_only;   /* no weights: constants have no data; to count and to infer shapes */
 } prelu_net_options;
 
 /** Names, NULL-terminated. */

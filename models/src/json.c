@@ -1,0 +1,219 @@
+/* The module's only user of jansson: what stands as JSON in a model's metadata. */
+#include "model_private.h"
+#include "prelu/mem.h"
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#define MAX_SIDE 4096
+#define MAX_CLASS_JSON ((size_t)256 << 20)
+
+static prelu_status parse(json_t **out, const char *what, const char *text, prelu_err *err)
+{
+    json_error_t e;
+    if (strlen(text) > MAX_CLASS_JSON)
+        return prelu_fail(err, PRELU_E_LIMIT, "%s: %zu bytes of JSON", what, strlen(text));
+    *out = json_loads(text, JSON_REJECT_DUPLICATES, &e);
+    if (!*out)
+        return prelu_fail(err, PRELU_E_FORMAT, "%s: line %d column %d: %s", what, e.line, e.column,
+                          e.text);
+    return PRELU_OK;
+}
+
+static prelu_status get_side(const json_t *v, const char *key, int *out, prelu_err *err)
+{
+    json_int_t i = json_integer_value(v);
+    if (!json_is_integer(v) || i < 1 || i > MAX_SIDE)
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: %s is no integer in 1..%d", key,
+                          MAX_SIDE);
+    *out = (int)i;
+    return PRELU_OK;
+}
+
+static prelu_status get_bool(const json_t *v, const char *key, bool *out, prelu_err *err)
+{
+    if (!json_is_boolean(v))
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: %s is neither true nor false", key);
+    *out = json_is_true(v);
+    return PRELU_OK;
+}
+
+static prelu_status get_float(const json_t *v, const char *key, bool positive, float *out,
+                              prelu_err *err)
+{
+    float f = (float)json_number_value(v);
+    if (!json_is_number(v) || !isfinite(f) || (positive && !(f > 0)))
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: %s is no %snumber", key,
+                          positive ? "positive " : "");
+    *out = f;
+    return PRELU_OK;
+}
+
+static prelu_status get_three(const json_t *v, const char *key, bool positive, float out[3],
+                              prelu_err *err)
+{
+    if (!json_is_array(v) || json_array_size(v) != 3)
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: %s is no array of 3 numbers", key);
+    for (size_t i = 0; i < 3; i++)
+        PRELU_TRY(get_float(json_array_get(v, i), key, positive, &out[i], err));
+    return PRELU_OK;
+}
+
+static prelu_status get_scales(const json_t *v, prelu_preprocess *p, prelu_err *err)
+{
+    size_t n = json_array_size(v);
+    if (n < 1 || n > sizeof p->scales / sizeof *p->scales)
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: scales is no array of 1..8 sizes");
+    for (size_t i = 0; i < n; i++)
+        PRELU_TRY(get_side(json_array_get(v, i), "scales", &p->scales[i], err));
+    p->n_scales = (int)n;
+    return PRELU_OK;
+}
+
+/* A text that must be one of two; *second tells which. */
+static prelu_status get_choice(const json_t *v, const char *key, const char *a, const char *b,
+                               bool *second, prelu_err *err)
+{
+    const char *s = json_string_value(v);
+    if (!s || (strcmp(s, a) && strcmp(s, b)))
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: %s is neither \"%s\" nor \"%s\"", key,
+                          a, b);
+    *second = !strcmp(s, b);
+    return PRELU_OK;
+}
+
+static prelu_status get_key(prelu_preprocess *p, const char *key, const json_t *v, bool strict,
+                            prelu_err *err)
+{
+    if (!strcmp(key, "resize"))
+        return get_side(v, key, &p->resize, err);
+    if (!strcmp(key, "crop"))
+        return get_side(v, key, &p->crop, err);
+    if (!strcmp(key, "scales"))
+        return get_scales(v, p, err);
+    if (!strcmp(key, "draft"))
+        return get_bool(v, key, &p->draft, err);
+    if (!strcmp(key, "color"))
+        return get_choice(v, key, "RGB", "BGR", &p->bgr, err);
+    if (!strcmp(key, "output"))
+        return get_choice(v, key, "prob", "logits", &p->logits, err);
+    if (!strcmp(key, "mean"))
+        return get_three(v, key, false, p->mean, err);
+    if (!strcmp(key, "std"))
+        return get_three(v, key, true, p->std, err);
+    if (!strcmp(key, "scale"))
+        return get_float(v, key, true, &p->scale, err);
+    if (!strcmp(key, "antialias")) {
+        PRELU_TRY(get_bool(v, key, &p->antialias, err));
+        if (!p->antialias)
+            return prelu_fail(err, PRELU_E_UNSUPPORTED, "preprocess: antialias false");
+        return PRELU_OK;
+    }
+    if (!strcmp(key, "interpolation")) {
+        const char *s = json_string_value(v);
+        if (!s || strcmp(s, "bilinear"))
+            return prelu_fail(err, PRELU_E_UNSUPPORTED,
+                              "preprocess: interpolation is not bilinear");
+        return PRELU_OK;
+    }
+    if (strict)
+        return prelu_fail(err, PRELU_E_FORMAT, "preprocess: unknown key '%.40s'", key);
+    return PRELU_OK;
+}
+
+prelu_status mdl_preprocess_parse(prelu_preprocess *p, const char *text, bool strict,
+                                  prelu_err *err)
+{
+    prelu_preprocess q = *p;
+    json_t *root = NULL, *v;
+    const char *key;
+    prelu_status st;
+    PRELU_TRY(parse(&root, "preprocess", text, err));
+    st = json_is_object(root) ? PRELU_OK
+                              : prelu_fail(err, PRELU_E_FORMAT, "preprocess: no JSON object");
+    if (st)
+        goto out;
+    json_object_foreach(root, key, v)
+    {
+        st = get_key(&q, key, v, strict, err);
+        if (st)
+            goto out;
+    }
+    if (q.crop > q.resize)
+        st = prelu_fail(err, PRELU_E_FORMAT, "preprocess: crop %d is above resize %d", q.crop,
+                        q.resize);
+out:
+    json_decref(root);
+    if (!st)
+        *p = q;
+    return st;
+}
+
+/* Dump, move to memory of ours, and drop `root`, which may be NULL after a failed build. */
+static prelu_status finish(char **out, json_t *root, const char *what, prelu_err *err)
+{
+    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    *out = text ? prelu_strdup(text) : NULL;
+    free(text);
+    json_decref(root);
+    return *out ? PRELU_OK : prelu_fail(err, PRELU_E_NOMEM, "%s: no memory for its JSON", what);
+}
+
+prelu_status mdl_preprocess_text(char **out, const prelu_preprocess *p, prelu_err *err)
+{
+    json_t *scales = json_array();
+    for (int i = 0; i < p->n_scales; i++)
+        json_array_append_new(scales, json_integer(p->scales[i]));
+    return finish(out,
+                  json_pack("{s:s, s:i, s:i, s:s, s:b, s:o, s:b}", "color", p->bgr ? "BGR" : "RGB",
+                            "resize", p->resize, "crop", p->crop, "interpolation", "bilinear",
+                            "antialias", p->antialias, "scales", scales, "draft", p->draft),
+                  "preprocess", err);
+}
+
+static prelu_status label_from_json(prelu_label *l, const json_t *v, size_t i, prelu_err *err)
+{
+    const char *id = "", *label = json_string_value(v);
+    if (json_is_object(v)) {
+        const json_t *j = json_object_get(v, "id");
+        label = json_string_value(json_object_get(v, "label"));
+        id = j ? json_string_value(j) : "";
+    }
+    if (!label || !id)
+        return prelu_fail(err, PRELU_E_FORMAT, "labels: entry %zu is no {\"id\",\"label\"}", i);
+    PRELU_TRY(mdl_text_set(&l->label, label, err));
+    return mdl_text_set(&l->id, id, err);
+}
+
+prelu_status mdl_labels_parse(prelu_label **out, int classes, const char *text, prelu_err *err)
+{
+    prelu_label *labels = NULL;
+    json_t *root = NULL;
+    prelu_status st;
+    PRELU_TRY(parse(&root, "labels", text, err));
+    if (!json_is_array(root) || json_array_size(root) != (size_t)classes)
+        st = prelu_fail(err, PRELU_E_FORMAT, "labels: %zu entries, but the model has %d classes",
+                        json_array_size(root), classes);
+    else
+        st = mdl_labels_empty(&labels, classes, err);
+    for (size_t i = 0; !st && i < (size_t)classes; i++)
+        st = label_from_json(&labels[i], json_array_get(root, i), i, err);
+    json_decref(root);
+    if (st)
+        mdl_labels_free(labels, classes);
+    else
+        *out = labels;
+    return st;
+}
+
+prelu_status mdl_labels_text(char **out, const prelu_label *labels, int classes, prelu_err *err)
+{
+    json_t *root = json_array();
+    for (int i = 0; i < classes; i++)
+        if (json_array_append_new(
+                root, json_pack("{s:s, s:s}", "id", labels[i].id, "label", labels[i].label))) {
+            json_decref(root);
+            return prelu_fail(err, PRELU_E_FORMAT, "labels: entry %d is not UTF-8", i);
+        }
+    return finish(out, root, "labels", err);
+}

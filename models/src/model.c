@@ -1,0 +1,190 @@
+#define _POSIX_C_SOURCE 200809L
+#include "model_private.h"
+#include "prelu/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+prelu_status mdl_map_file(mdl_map *out, const char *path, prelu_err *err)
+{
+    prelu_status st = PRELU_OK;
+    struct stat s;
+    void *p;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+    if (fd < 0)
+        return prelu_fail(err, prelu_status_from_errno(errno), "%s: %s", path, strerror(errno));
+    if (fstat(fd, &s))
+        st = prelu_fail(err, PRELU_E_IO, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(s.st_mode))
+        st = prelu_fail(err, PRELU_E_FORMAT, "%s: not a regular file", path);
+    else if (s.st_size <= 0)
+        st = prelu_fail(err, PRELU_E_FORMAT, "%s: the file is empty", path);
+    if (st)
+        goto out;
+    p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED) {
+        st = prelu_fail(err, prelu_status_from_errno(errno), "%s: mmap: %s", path, strerror(errno));
+        goto out;
+    }
+    out->data = p;
+    out->len = (size_t)s.st_size;
+out:
+    close(fd);
+    return st;
+}
+
+void mdl_map_deinit(mdl_map *map)
+{
+    if (map->data)
+        munmap((void *)(uintptr_t)map->data, map->len);
+    memset(map, 0, sizeof *map);
+}
+
+prelu_status mdl_text_set(char **dst, const char *s, prelu_err *err)
+{
+    char *copy = s ? prelu_strdup(s) : NULL;
+    if (s && !copy)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu bytes of text", strlen(s));
+    prelu_free(*dst);
+    *dst = copy;
+    return PRELU_OK;
+}
+
+/* The output that a Softmax writes, and what that reads. */
+static void find_softmax(prelu_model *m)
+{
+    const prelu_graph *g = m->graph;
+    m->logits = m->prob = PRELU_NONE;
+    for (int i = g->n_outputs - 1; i >= 0; i--) {
+        int producer = g->values[g->outputs[i]].producer;
+        if (producer == PRELU_NONE || strcmp(g->nodes[producer].op, "Softmax"))
+            continue;
+        m->prob = g->outputs[i];
+        m->logits = g->nodes[producer].in[0];
+        return;
+    }
+}
+
+/* Elements per picture if `s` is (1,K) or (1,K,1,...), else 0. */
+static int score_count(const prelu_shape *s)
+{
+    if (s->rank < 2 || s->dim[0] != 1 || s->dim[1] < 1 || s->dim[1] > MDL_MAX_SCORES)
+        return 0;
+    for (int i = 2; i < s->rank; i++)
+        if (s->dim[i] != 1)
+            return 0;
+    return (int)s->dim[1];
+}
+
+static bool takes_pictures(const prelu_graph *g)
+{
+    for (int i = 0; i < g->n_values; i++)
+        if (g->values[i].is_input)
+            return g->values[i].shape.rank == 4 && g->values[i].shape.dim[1] == 3;
+    return false;
+}
+
+static prelu_status add_softmax(prelu_model *m, prelu_err *err)
+{
+    prelu_graph *g = m->graph;
+    prelu_attr axis = PRELU_INT("axis", 1);
+    const char *name = prelu_graph_find(g, "prob") == PRELU_NONE ? "prob" : "prelu.prob";
+    m->logits = g->outputs[0];
+    PRELU_TRY(
+        prelu_graph_add(g, "Softmax", name, &m->logits, 1, &axis, 1, &name, &m->prob, 1, err));
+    return prelu_graph_output(g, m->prob, err);
+}
+
+prelu_status mdl_find_scores(prelu_model *m, prelu_err *err)
+{
+    const prelu_graph *g = m->graph;
+    prelu_shape *shapes;
+    prelu_status st;
+    int classes = 0;
+    find_softmax(m);
+    m->classes = 0;
+    shapes = prelu_calloc((size_t)g->n_values + 1, sizeof *shapes);
+    if (!shapes)
+        return prelu_fail(err, PRELU_E_NOMEM, "%d shapes", g->n_values);
+    st = prelu_graph_infer(g, 1, m->preprocess.crop, m->preprocess.crop, shapes, err);
+    if (!st && takes_pictures(g) && g->n_outputs > 0)
+        classes = score_count(&shapes[m->prob == PRELU_NONE ? g->outputs[0] : m->prob]);
+    prelu_free(shapes);
+    if (st || classes < 1) {
+        m->logits = m->prob = PRELU_NONE;
+        return st;
+    }
+    m->classes = classes;
+    return m->prob == PRELU_NONE ? add_softmax(m, err) : PRELU_OK;
+}
+
+prelu_status prelu_model_take(prelu_model **out, prelu_graph *g, int classes, prelu_err *err)
+{
+    prelu_model *m = prelu_calloc(1, sizeof *m);
+    prelu_status st;
+    if (!m)
+        return prelu_fail(err, PRELU_E_NOMEM, "model: %zu bytes", sizeof *m);
+    mdl_preprocess_defaults(&m->preprocess);
+    m->graph = g;
+    find_softmax(m);
+    if (classes < 1 || classes > MDL_MAX_SCORES)
+        st = prelu_fail(err, PRELU_E_ARG, "%d classes, not 1..%d", classes, MDL_MAX_SCORES);
+    else
+        st = mdl_labels_empty(&m->labels, classes, err);
+    if (st) {
+        m->graph = NULL; /* still the caller's */
+        prelu_model_destroy(&m);
+        return st;
+    }
+    m->classes = classes;
+    *out = m;
+    return PRELU_OK;
+}
+
+void prelu_model_drop_weights(prelu_model *m)
+{
+    mdl_map map = {m->map, m->map_len};
+    prelu_graph_destroy(&m->graph);
+    m->logits = m->prob = PRELU_NONE;
+    mdl_map_deinit(&map);
+    m->map = NULL;
+    m->map_len = 0;
+    if (!m->extra)
+        return;
+    for (int i = 0; i < m->extra->n_maps; i++)
+        mdl_map_deinit(&m->extra->maps[i]);
+    mdl_pile_deinit(&m->extra->pile);
+    prelu_free(m->extra);
+    m->extra = NULL;
+}
+
+void prelu_model_destroy(prelu_model **model)
+{
+    prelu_model *m = *model;
+    if (!m)
+        return;
+    prelu_model_drop_weights(m);
+    mdl_labels_free(m->labels, m->classes);
+    prelu_free(m->arch);
+    prelu_free(m->training);
+    prelu_free(m->check);
+    prelu_free(m);
+    *model = NULL;
+}
+
+prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m, prelu_precision precision,
+                              prelu_pool *pool, prelu_err *err)
+{
+    prelu_value outputs[2];
+    prelu_plan_options o = {
+        .precision = precision, .pool = pool, .outputs = outputs, .n_outputs = 2};
+    if (!m->graph || m->prob == PRELU_NONE)
+        return prelu_fail(err, PRELU_E_UNSUPPORTED,
+                          "not a picture classifier: no (N,classes) scores of an (N,3,H,W) input");
+    outputs[PRELU_OUTPUT_PROB] = m->prob;
+    outputs[PRELU_OUTPUT_LOGITS] = m->logits;
+    return prelu_plan_create(out, m->graph, &o, err);
+}
