@@ -7,7 +7,7 @@ build=$2
 
 declare -A prefixes=(
     [engine]="base img krn op gr tr"
-    [models]="mdl onnx"
+    [models]="mdl onnx train"
     [server]="srv"
     [client]="cli"
 )
