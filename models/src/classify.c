@@ -92,6 +92,19 @@ static prelu_status cut_views(prelu_prepared *out, const prelu_preprocess *p, pr
     return prelu_fail(err, PRELU_E_ARG, "mode %d", (int)mode);
 }
 
+/* From pixels on: r->info has been filled. */
+static prelu_status prepare_decoded(prelu_prepared *r, const prelu_preprocess *p, prelu_mode mode,
+                                    const prelu_image *decoded, int width, int height,
+                                    prelu_err *err)
+{
+    double start = now_ms();
+    prelu_status st = resize_for(r, p, mode, decoded, width, height, err);
+    if (!st)
+        st = cut_views(r, p, mode, err);
+    r->prepare_ms = now_ms() - start;
+    return st;
+}
+
 prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m, prelu_mode mode,
                                  const void *jpeg, size_t len, const prelu_image_limits *limits,
                                  prelu_err *err)
@@ -99,7 +112,7 @@ prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m, prel
     const prelu_preprocess *p = &m->preprocess;
     prelu_prepared r = {.n_images = 0};
     prelu_image decoded = {.data = NULL};
-    double start = now_ms(), middle;
+    double start = now_ms();
     int width, height;
     prelu_status st;
     /* The size after resizing is refused here, before anything of the picture's size exists. */
@@ -109,17 +122,28 @@ prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m, prel
     st = prelu_jpeg_decode(&decoded, jpeg, len, p->draft ? p->resize : 0, limits, &r.info, err);
     if (st)
         goto out;
-    middle = now_ms();
-    st = resize_for(&r, p, mode, &decoded, width, height, err);
-    if (st)
-        goto out;
-    st = cut_views(&r, p, mode, err);
-    if (st)
-        goto out;
-    r.decode_ms = middle - start;
-    r.prepare_ms = now_ms() - middle;
+    r.decode_ms = now_ms() - start;
+    st = prepare_decoded(&r, p, mode, &decoded, width, height, err);
 out:
     prelu_image_deinit(&decoded);
+    if (st)
+        prelu_prepared_deinit(&r);
+    else
+        *out = r;
+    return st;
+}
+
+prelu_status prelu_model_prepare_image(prelu_prepared *out, const prelu_model *m, prelu_mode mode,
+                                       const prelu_image *image, const prelu_image_limits *limits,
+                                       prelu_err *err)
+{
+    prelu_prepared r = {.n_images = 0};
+    int width, height;
+    prelu_status st;
+    r.info = (prelu_jpeg_info){image->width, image->height, 1, 3, false};
+    PRELU_TRY(prelu_resized_size(image->width, image->height, m->preprocess.resize, limits, &width,
+                                 &height, err));
+    st = prepare_decoded(&r, &m->preprocess, mode, image, width, height, err);
     if (st)
         prelu_prepared_deinit(&r);
     else

@@ -19,7 +19,7 @@ typedef struct prelu_prepared {
     int n_images;
     prelu_view *views; /* into images; owned */
     size_t n_views;
-    prelu_jpeg_info info;     /* of the original, upright */
+    prelu_jpeg_info info; /* of the original, upright */
     double decode_ms, prepare_ms;
 } prelu_prepared;
 
@@ -29,6 +29,12 @@ typedef struct prelu_prepared {
 PRELU_MUST_CHECK prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m,
                                                   prelu_mode mode, const void *jpeg, size_t len,
                                                   const prelu_image_limits *limits, prelu_err *err);
+/** The same from pixels: a picture that is no JPEG (IDX). @param image (h,w,3) u8 RGB, borrowed for
+ *  the call. decode_ms is 0. */
+PRELU_MUST_CHECK prelu_status prelu_model_prepare_image(prelu_prepared *out, const prelu_model *m,
+                                                        prelu_mode mode, const prelu_image *image,
+                                                        const prelu_image_limits *limits,
+                                                        prelu_err *err);
 void prelu_prepared_deinit(prelu_prepared *p);
 
 /** Work of a prepared or planned request in units: MACs of its views / MACs of one centre view,

@@ -30,7 +30,7 @@ prelu_status train_net_options(const train_args *a, prelu_net_options *out, prel
     PRELU_TRY(train_need(a, "arch", &name, err));
     PRELU_TRY(choose(a, "arch", prelu_net_names(), 0, &arch, err));
     PRELU_TRY(choose(a, "activation", activations, PRELU_ACT_PRELU, &activation, err));
-    PRELU_TRY(choose(a, "init", inits, PRELU_INIT_HE_BACKWARD, &init, err));
+    PRELU_TRY(choose(a, "init-method", inits, PRELU_INIT_HE_BACKWARD, &init, err));
     PRELU_TRY(train_int(a, "classes", 2, 100000, 0, &classes, err));
     PRELU_TRY(train_int(a, "seed", 0, INT64_MAX, 1, &seed, err));
     PRELU_TRY(train_double(a, "width", 0.01, 4, 1, &o.width, err));

@@ -1,0 +1,60 @@
+#include "augment.h"
+#include "prelu/image.h"
+
+/* splitmix64's finaliser: a bijection with full avalanche. */
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+uint64_t mdl_augment_random(uint64_t seed, uint64_t epoch, uint64_t picture, uint64_t draw)
+{
+    const uint64_t golden = 0x9e3779b97f4a7c15u;
+    uint64_t z = mix(seed + golden);
+    z = mix(z ^ (epoch + 2 * golden));
+    z = mix(z ^ (picture + 3 * golden));
+    return mix(z ^ (draw + 4 * golden));
+}
+
+/* Uniform in 0..n-1 by the high half of a product; the bias is below n / 2^64. */
+static uint64_t below(uint64_t random, uint64_t n)
+{
+    return (uint64_t)((__uint128_t)random * n >> 64);
+}
+
+enum { DRAW_SCALE, DRAW_X, DRAW_Y, DRAW_FLIP };
+
+prelu_status mdl_augment_draw(const mdl_augment *a, uint64_t epoch, uint64_t picture, int width,
+                              int height, mdl_choice *out, prelu_err *err)
+{
+    mdl_choice c = {0};
+    if (a->crop < 1 || a->scale_min < a->crop || a->scale_max < a->scale_min)
+        return prelu_fail(err, PRELU_E_ARG, "scales %d..%d do not fit a crop of %d", a->scale_min,
+                          a->scale_max, a->crop);
+    uint64_t span = (uint64_t)(a->scale_max - a->scale_min) + 1;
+    int side =
+        a->scale_min + (int)below(mdl_augment_random(a->seed, epoch, picture, DRAW_SCALE), span);
+    PRELU_TRY(prelu_resized_size(width, height, side, NULL, &c.width, &c.height, err));
+    c.x = (int)below(mdl_augment_random(a->seed, epoch, picture, DRAW_X),
+                     (uint64_t)(c.width - a->crop) + 1);
+    c.y = (int)below(mdl_augment_random(a->seed, epoch, picture, DRAW_Y),
+                     (uint64_t)(c.height - a->crop) + 1);
+    c.mirror = a->flip && (mdl_augment_random(a->seed, epoch, picture, DRAW_FLIP) >> 63);
+    *out = c;
+    return PRELU_OK;
+}
+
+void mdl_augment_order(uint64_t seed, uint64_t epoch, uint32_t *order, size_t n)
+{
+    /* Fisher-Yates; picture UINT64_MAX keeps this stream apart from those of the pictures */
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    for (size_t i = n; i > 1; i--) {
+        size_t j = below(mdl_augment_random(seed, epoch, UINT64_MAX, i), i);
+        uint32_t t = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = t;
+    }
+}

@@ -1,0 +1,35 @@
+#ifndef MDL_AUGMENT_H
+#define MDL_AUGMENT_H
+#include "prelu/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Random choices of training. All are pure functions of (seed, epoch, picture), so that the number
+ *  of threads, the batch size and a resume change nothing. */
+
+typedef struct mdl_augment {
+    int crop;                 /* side of the square view */
+    int scale_min, scale_max; /* shorter side before cropping, uniform integer; >= crop */
+    bool flip;                /* mirrored with probability 1/2 */
+    uint64_t seed;
+} mdl_augment;
+
+typedef struct mdl_choice {
+    int width, height; /* of the whole resized picture */
+    int x, y;          /* of the crop in it */
+    bool mirror;
+} mdl_choice;
+
+/** One draw for `picture` of size width x height in `epoch`.
+ *  @return as prelu_resized_size; E_ARG if scale_min < crop or scale_max < scale_min. */
+PRELU_MUST_CHECK prelu_status mdl_augment_draw(const mdl_augment *a, uint64_t epoch,
+                                               uint64_t picture, int width, int height,
+                                               mdl_choice *out, prelu_err *err);
+
+/** The order of `epoch`: order[i] is a permutation of 0..n-1 by (seed, epoch); n < 2^32. */
+void mdl_augment_order(uint64_t seed, uint64_t epoch, uint32_t *order, size_t n);
+
+/** A 64-bit hash of (seed, epoch, picture, draw). */
+uint64_t mdl_augment_random(uint64_t seed, uint64_t epoch, uint64_t picture, uint64_t draw);
+#endif
