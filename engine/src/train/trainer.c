@@ -1,0 +1,276 @@
+#include "train/trainer.h"
+#include "prelu/mem.h"
+#include <math.h>
+#include <string.h>
+
+#define STATISTICS_MOMENTUM 0.9f
+
+/* Logical (o,c,kh,kw), memory (o,kh,kw,c); any other rank is the same in both. */
+static void permute(float *dst, const float *src, const prelu_shape *s, bool to_engine)
+{
+    size_t n = (size_t)s->dim[0], c = (size_t)s->dim[1];
+    size_t pixels = (size_t)s->dim[2] * (size_t)s->dim[3];
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c; k++)
+            for (size_t p = 0; p < pixels; p++) {
+                size_t logical = (i * c + k) * pixels + p, engine = (i * pixels + p) * c + k;
+                if (to_engine)
+                    memcpy(&dst[engine], (const char *)src + logical * sizeof *src, sizeof *dst);
+                else
+                    dst[logical] = src[engine];
+            }
+}
+
+static size_t count_of(const prelu_shape *s)
+{
+    size_t n = 1;
+    for (int i = 0; i < s->rank; i++)
+        n *= (size_t)s->dim[i];
+    return n;
+}
+
+void tr_to_engine(float *dst, const void *src, const prelu_shape *shape)
+{
+    if (shape->rank == 4)
+        permute(dst, src, shape, true);
+    else
+        memcpy(dst, src, count_of(shape) * sizeof *dst);
+}
+
+void tr_from_engine(float *dst, const float *src, const prelu_shape *shape)
+{
+    if (shape->rank == 4)
+        permute(dst, src, shape, false);
+    else
+        memcpy(dst, src, count_of(shape) * sizeof *dst);
+}
+
+static prelu_status check_options(const prelu_trainer_options *o, prelu_err *err)
+{
+    if (o->micro_batch < 0 || o->height < 1 || o->width < 1 || o->height > PRELU_MAX_SIDE ||
+        o->width > PRELU_MAX_SIDE)
+        return prelu_fail(err, PRELU_E_ARG, "trainer: micro-batch %d of %d x %d", o->micro_batch,
+                          o->width, o->height);
+    if (!(o->momentum >= 0 && o->momentum < 1))
+        return prelu_fail(err, PRELU_E_ARG, "momentum %g, not in [0, 1)", (double)o->momentum);
+    if (!(o->weight_decay >= 0 && o->weight_decay <= 1))
+        return prelu_fail(err, PRELU_E_ARG, "weight decay %g, not in [0, 1]",
+                          (double)o->weight_decay);
+    if (!(o->label_smoothing >= 0 && o->label_smoothing < 1))
+        return prelu_fail(err, PRELU_E_ARG, "label smoothing %g, not in [0, 1)",
+                          (double)o->label_smoothing);
+    return PRELU_OK;
+}
+
+static prelu_status make_blocks(prelu_trainer *t, const prelu_graph *net, prelu_err *err)
+{
+    t->weights = prelu_calloc(t->total, sizeof(float));
+    t->velocity = prelu_calloc(t->total, sizeof(float));
+    t->gradient = prelu_calloc(t->total, sizeof(float));
+    t->statistics = prelu_calloc(t->norm_total, sizeof(float));
+    t->batch_statistics = prelu_calloc(t->norm_total, sizeof(float));
+    if (!t->weights || !t->velocity || !t->gradient || !t->statistics || !t->batch_statistics)
+        return prelu_fail(err, PRELU_E_NOMEM, "trainer: 3 x %zu parameters", t->total);
+    for (int i = 0; i < t->n_params; i++)
+        tr_to_engine(t->weights + t->params[i].offset, net->values[t->params[i].net].data,
+                     &t->params[i].shape);
+    for (int i = 0; i < t->n_norms; i++) {
+        const tr_norm *n = &t->norms[i];
+        float *mean = t->statistics + n->offset;
+        memcpy(mean, net->values[n->net_mean].data, n->count * sizeof(float));
+        memcpy(mean + tr_padded(n->count), net->values[n->net_var].data, n->count * sizeof(float));
+    }
+    return PRELU_OK;
+}
+
+static prelu_status open_session(prelu_trainer *t, prelu_err *err)
+{
+    PRELU_TRY(prelu_session_create(&t->session, t->plan, t->pool, 0, err));
+    for (int i = 0; i < t->n_params; i++)
+        PRELU_TRY(prelu_session_bind(t->session, t->params[i].var, t->weights + t->params[i].offset,
+                                     err));
+    return prelu_session_reshape(t->session, t->o.micro_batch ? t->o.micro_batch : 1, t->o.height,
+                                 t->o.width, err);
+}
+
+prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net, prelu_value logits,
+                                  const prelu_trainer_options *options, prelu_pool *pool,
+                                  prelu_err *err)
+{
+    prelu_status st;
+    PRELU_TRY(check_options(options, err));
+    prelu_trainer *t = prelu_calloc(1, sizeof *t);
+    if (!t)
+        return prelu_fail(err, PRELU_E_NOMEM, "trainer: %zu bytes", sizeof *t);
+    t->o = *options;
+    t->pool = pool;
+    st = tr_build(t, net, logits, err);
+    if (!st)
+        st = make_blocks(t, net, err);
+    if (!st)
+        st = tr_chunks_make(t, err);
+    if (!st)
+        st = open_session(t, err);
+    if (st)
+        prelu_trainer_destroy(&t);
+    else
+        *out = t;
+    return st;
+}
+
+void prelu_trainer_destroy(prelu_trainer **tp)
+{
+    prelu_trainer *t = tp ? *tp : NULL;
+    if (!t)
+        return;
+    prelu_session_destroy(&t->session);
+    prelu_plan_destroy(&t->plan);
+    for (int i = 0; i < t->n_params; i++)
+        prelu_free(t->params[i].name);
+    for (int i = 0; i < t->n_norms; i++)
+        prelu_free(t->norms[i].name);
+    prelu_free(t->params);
+    prelu_free(t->norms);
+    prelu_free(t->chunks);
+    prelu_free(t->finite);
+    prelu_free(t->weights);
+    prelu_free(t->velocity);
+    prelu_free(t->gradient);
+    prelu_free(t->statistics);
+    prelu_free(t->batch_statistics);
+    prelu_free(t);
+    *tp = NULL;
+}
+
+/* Batch statistics of one pass, weighted by its share of the step's pictures. The running variance
+ * is that of the population: the batch's times m / (m - 1), m values per channel. */
+static void add_statistics(prelu_trainer *t, size_t n, float share)
+{
+    for (int i = 0; i < t->n_norms; i++) {
+        const tr_norm *norm = &t->norms[i];
+        const float *mean = prelu_session_output(t->session, norm->output);
+        const float *var = prelu_session_output(t->session, norm->output + 1);
+        float *sum = t->batch_statistics + norm->offset;
+        float *sum_var = sum + tr_padded(norm->count);
+        double m = (double)n * (double)norm->positions;
+        float unbiased = (float)(m > 1 ? m / (m - 1) : 1);
+        for (size_t k = 0; k < norm->count; k++) {
+            sum[k] += share * mean[k];
+            sum_var[k] += share * unbiased * var[k];
+        }
+    }
+}
+
+static void update_statistics(prelu_trainer *t)
+{
+    for (size_t i = 0; i < t->norm_total; i++)
+        t->statistics[i] = STATISTICS_MOMENTUM * t->statistics[i] +
+                           (1 - STATISTICS_MOMENTUM) * t->batch_statistics[i];
+}
+
+static size_t count_correct(const prelu_trainer *t, const int32_t *labels, size_t n)
+{
+    const float *prob = prelu_session_output(t->session, TR_OUTPUT_PROB);
+    size_t classes = (size_t)t->classes, correct = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *row = prob + i * classes;
+        size_t best = 0;
+        for (size_t k = 1; k < classes; k++)
+            if (row[k] > row[best])
+                best = k;
+        correct += best == (size_t)labels[i];
+    }
+    return correct;
+}
+
+/* Forward and backward over pictures begin..begin+n-1 of a step's `all`. */
+static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
+                         size_t begin, size_t n, size_t all, prelu_step_result *r, prelu_err *err)
+{
+    float share = (float)((double)n / (double)all);
+    prelu_session *s = t->session;
+    PRELU_TRY(prelu_session_reshape(s, (int64_t)n, t->o.height, t->o.width, err));
+    PRELU_TRY(prelu_session_set_views(s, views + begin, n, err));
+    PRELU_TRY(prelu_session_set_input(s, 1, labels + begin, n, err));
+    /* the position keeps passes of one step apart; Dropout mixes the bits */
+    prelu_session_seed(s, t->o.seed + t->steps * 0x9e3779b97f4a7c15u + begin * 0xd1342543de82ef95u);
+    PRELU_TRY(prelu_session_run(s, err));
+    double loss = prelu_session_output(s, TR_OUTPUT_LOSS)[0];
+    if (!isfinite(loss))
+        return prelu_fail(err, PRELU_E_FORMAT, "step %llu: the loss is not finite (lower --lr?)",
+                          (unsigned long long)t->steps + 1);
+    tr_accumulate(t, share, begin == 0);
+    add_statistics(t, n, share);
+    r->loss += loss * ((double)n / (double)all);
+    r->correct += count_correct(t, labels + begin, n);
+    return PRELU_OK;
+}
+
+prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
+                                size_t n, float lr, prelu_step_result *result, prelu_err *err)
+{
+    prelu_step_result r = {0};
+    size_t micro = t->o.micro_batch ? (size_t)t->o.micro_batch : n;
+    size_t passes = n ? (n + micro - 1) / micro : 0;
+    if (!n)
+        return prelu_fail(err, PRELU_E_ARG, "trainer: a step on no pictures");
+    if (!(lr >= 0 && lr < INFINITY))
+        return prelu_fail(err, PRELU_E_ARG, "learning rate %g", (double)lr);
+    for (size_t i = 0; i < n; i++)
+        if (labels[i] < 0 || labels[i] >= t->classes)
+            return prelu_fail(err, PRELU_E_ARG, "label %d of %d classes", labels[i], t->classes);
+    memset(t->batch_statistics, 0, t->norm_total * sizeof(float));
+    for (size_t i = 0; i < passes; i++) {
+        /* passes of even size: BatchNorm would suffer from a last one of few pictures */
+        size_t begin = i * n / passes, end = (i + 1) * n / passes;
+        PRELU_TRY(pass(t, views, labels, begin, end - begin, n, &r, err));
+    }
+    PRELU_TRY(tr_check_finite(t, err));
+    tr_update(t, lr);
+    update_statistics(t);
+    t->steps++;
+    if (result)
+        *result = r;
+    return PRELU_OK;
+}
+
+uint64_t prelu_trainer_steps(const prelu_trainer *t) { return t->steps; }
+
+/* Give a constant of `net` new data, row-major, owned by the graph. */
+static prelu_status replace(prelu_graph *net, prelu_value v, const float *src,
+                            const prelu_shape *shape, prelu_err *err)
+{
+    prelu_value_info *info = &net->values[v];
+    size_t len = count_of(shape) * sizeof(float);
+    if (!info->owns_data) {
+        float *mine = prelu_alloc(len);
+        if (!mine)
+            return prelu_fail(err, PRELU_E_NOMEM, "export of %.80s: %zu bytes", info->name, len);
+        info->data = mine;
+        info->owns_data = true;
+    }
+    tr_from_engine((float *)info->data, src, shape);
+    return PRELU_OK;
+}
+
+prelu_status prelu_trainer_export(const prelu_trainer *t, prelu_graph *net, prelu_err *err)
+{
+    for (int i = 0; i < t->n_params; i++) {
+        const tr_param *p = &t->params[i];
+        if (p->net >= net->n_values || !net->values[p->net].is_constant ||
+            !prelu_shape_equal(&net->values[p->net].shape, &p->shape))
+            return prelu_fail(err, PRELU_E_ARG, "export: the graph is not the trainer's (%.80s)",
+                              p->name);
+        PRELU_TRY(replace(net, p->net, t->weights + p->offset, &p->shape, err));
+    }
+    for (int i = 0; i < t->n_norms; i++) {
+        const tr_norm *n = &t->norms[i];
+        const prelu_shape shape = {.rank = 1, .dim = {(int64_t)n->count}};
+        const float *mean = t->statistics + n->offset;
+        if (n->net_mean >= net->n_values || n->net_var >= net->n_values)
+            return prelu_fail(err, PRELU_E_ARG, "export: the graph is not the trainer's");
+        PRELU_TRY(replace(net, n->net_mean, mean, &shape, err));
+        PRELU_TRY(replace(net, n->net_var, mean + tr_padded(n->count), &shape, err));
+    }
+    return PRELU_OK;
+}
