@@ -115,7 +115,7 @@ static inline void *check_read_file(const char *name, size_t *len)
     fseek(f, 0, SEEK_END);
     long size = ftell(f);
     rewind(f);
-    void *data = malloc(size > 0 ? (size_t)size : 1);
+    void *data = calloc(1, size > 0 ? (size_t)size : 1);
     if (size < 0 || !data || fread(data, 1, (size_t)size, f) != (size_t)size)
         fail_msg("cannot read %s", path);
     fclose(f);

@@ -296,6 +296,11 @@ static void test_scan_limit(void **state)
     prelu_image_deinit(&got);
     check_ok(prelu_jpeg_decode(&got, bomb, bomb_len, 0, &many, NULL, &err), &err);
     prelu_image_deinit(&got);
+    many.max_pixels = 37 * 29; /* at the full size 40 scans are enough */
+    check_fails(prelu_jpeg_decode(&got, bomb, bomb_len, 0, &many, NULL, &err), PRELU_E_LIMIT, &err);
+    many.max_pixels = 37 * 29 * 16; /* 640: the file has 610 */
+    check_ok(prelu_jpeg_decode(&got, bomb, bomb_len, 0, &many, NULL, &err), &err);
+    prelu_image_deinit(&got);
     free(bomb);
     free(jpeg);
 }

@@ -19,7 +19,8 @@ void prelu_image_deinit(prelu_image *img); /* zeroes it; zeroed and NULL are fin
 typedef struct prelu_image_limits {
     size_t max_pixels;         /* of the source, from its header [50,000,000] */
     size_t max_resized_pixels; /* of one resized picture [16,000,000] */
-    int max_scans;             /* of a progressive file [500] */
+    int max_scans;             /* of a progressive file [500]; 40 for one of max_pixels, more in
+                                * proportion for a smaller one */
     size_t max_decoder_bytes;  /* libjpeg's own memory [512 MiB] */
 } prelu_image_limits;
 
@@ -43,10 +44,11 @@ PRELU_MUST_CHECK prelu_status prelu_jpeg_probe(prelu_jpeg_info *info, const void
  *  @param limits      NULL = all defaults.
  *  @param info        NULL, or filled as soon as the header is read.
  *  @param dst         on PRELU_OK owned by the caller, else untouched.
- *  @return E_ARG; E_FORMAT empty, truncated, corrupt or 0 pixels; E_UNSUPPORTED not a JPEG (the text
- *  says what it looks like: PNG, WebP, GIF, text ...), 12-bit, lossless, 2 components, arithmetic
- *  coding where libjpeg lacks it; E_LIMIT pixels, side, scans, decoder memory; E_NOMEM. libjpeg's
- *  warnings are tolerated, but for scan data that ends before the picture does. Thread-safe. */
+ *  @return E_ARG; E_FORMAT empty, truncated, corrupt or 0 pixels; E_UNSUPPORTED not a JPEG (the
+ * text says what it looks like: PNG, WebP, GIF, text ...), 12-bit, lossless, 2 components,
+ * arithmetic coding where libjpeg lacks it; E_LIMIT pixels, side, scans, decoder memory; E_NOMEM.
+ * libjpeg's warnings are tolerated, but for scan data that ends before the picture does.
+ * Thread-safe. */
 PRELU_MUST_CHECK prelu_status prelu_jpeg_decode(prelu_image *dst, const void *jpeg, size_t len,
                                                 int draft_side, const prelu_image_limits *limits,
                                                 prelu_jpeg_info *info, prelu_err *err);

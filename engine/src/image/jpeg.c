@@ -9,6 +9,7 @@
 #include <jpeglib.h>
 
 #define STRIP_ROWS 16
+#define FULL_SIZE_SCANS 40 /* an ordinary progressive file has 10 */
 
 /* All that lives across libjpeg's longjmp is here, in the frame of the public function; the
  * function that calls setjmp changes no local variable of its own, so none needs volatile. */
@@ -175,6 +176,17 @@ static void open_source(struct decoder *d, const void *jpeg, size_t len)
     jpeg_set_marker_processor(c, JPEG_APP0 + 1, on_app1);
 }
 
+/* Scans of a picture of max_pixels cost up to 30 ms each, so it gets FULL_SIZE_SCANS of them at
+ * most, and a smaller one more in proportion, up to max_scans. */
+static void limit_scans(struct decoder *d, size_t pixels)
+{
+    size_t fits = d->limits.max_pixels / pixels;
+    if (fits < (size_t)d->limits.max_scans / FULL_SIZE_SCANS + 1) {
+        int scans = (int)fits * FULL_SIZE_SCANS;
+        d->limits.max_scans = scans < d->limits.max_scans ? scans : d->limits.max_scans;
+    }
+}
+
 /* Read up to the first scan and hold the sizes against the limits. */
 static prelu_status read_header(struct decoder *d, const void *jpeg, size_t len)
 {
@@ -192,6 +204,7 @@ static prelu_status read_header(struct decoder *d, const void *jpeg, size_t len)
     if (c->num_components != 1 && c->num_components != 3 && c->num_components != 4)
         return prelu_fail(d->err, PRELU_E_UNSUPPORTED, "JPEG: %d colour components",
                           c->num_components);
+    limit_scans(d, pixels);
     return PRELU_OK;
 }
 
