@@ -303,6 +303,20 @@ static cli_http_outcome classify_error(CURLcode rc, const slot *s)
     return ready_us ? CLI_HTTP_BROKEN : CLI_HTTP_UNREACHABLE;
 }
 
+/* Seconds are read as a double: a number of any length is just large. Dates are libcurl's. */
+static double read_retry_after(CURL *easy)
+{
+    struct curl_header *header = NULL;
+    curl_off_t seconds = 0;
+
+    if (curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return -1;
+    if (header->value[0] && !header->value[strspn(header->value, "0123456789")])
+        return strtod(header->value, NULL);
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
+    return seconds > 0 ? (double)seconds : -1;
+}
+
 static void deliver(slot *s, CURLcode rc, cli_http_done *done, void *ctx)
 {
     cli_http_reply reply = {.retry_after_s = -1, .type = ""};
@@ -311,16 +325,19 @@ static void deliver(slot *s, CURLcode rc, cli_http_done *done, void *ctx)
     char *type = NULL;
     char type_copy[128];
     long status = 0;
-    curl_off_t retry = 0;
+    long os_error = 0;
 
-    snprintf(error, sizeof error, "%s", s->error[0] ? s->error : curl_easy_strerror(rc));
+    curl_easy_getinfo(s->easy, CURLINFO_OS_ERRNO, &os_error);
+    if (rc == CURLE_COULDNT_CONNECT && os_error > 0) /* libcurl's own words lack the reason */
+        snprintf(error, sizeof error, "%s", strerror((int)os_error));
+    else
+        snprintf(error, sizeof error, "%s", s->error[0] ? s->error : curl_easy_strerror(rc));
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
-    curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &retry);
     snprintf(type_copy, sizeof type_copy, "%s", type ? type : "");
     reply.outcome = rc == CURLE_OK ? CLI_HTTP_ANSWERED : classify_error(rc, s);
     reply.status = status >= 100 && status <= 999 ? (int)status : 0;
-    reply.retry_after_s = retry > 0 ? (double)retry : -1;
+    reply.retry_after_s = read_retry_after(s->easy);
     reply.type = type_copy;
     reply.body = cli_bytes_str(&body);
     reply.body_len = body.len;

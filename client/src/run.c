@@ -18,6 +18,7 @@
 #define MAX_KEY_LEN 4096
 #define WINDOW_PER_JOB 4 /* finished results that may wait for a slow one before them */
 #define BACKOFF_S 0.25
+#define WAIT_MIN_S 0.1 /* for a Retry-After of 0 */
 #define BROKEN_TRIES 2 /* a picture that kills the server must not kill it often */
 #define POLL_S 1.0
 #define POLL_METER_S 0.1
@@ -60,6 +61,7 @@ double cli_retry_wait(double retry_after_s, unsigned tries, size_t index)
         wait = fmin(ldexp(BACKOFF_S, (int)tries - 1), CLI_RETRY_AFTER_MAX_S);
     if (!(wait <= CLI_RETRY_AFTER_MAX_S))
         return -1;
+    wait = fmax(wait, WAIT_MIN_S);
     /* Fibonacci hashing: neighbours land far apart, and a run can be repeated. */
     return wait * (1 + 0.25 * (double)((uint32_t)index * 2654435769u) / 4294967296.0);
 }
