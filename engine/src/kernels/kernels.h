@@ -21,19 +21,21 @@ typedef struct krn_epilogue {
     krn_act act;
 } krn_epilogue;
 
-/** Blocked product of packed operands: c (m,n) = [c +] a (m,k) * b (k,n), then the epilogue.
- *  Each c[i][j] is one chain of sums over k in order, the same whatever m, n, and position are, so a
- *  row's bits do not depend on its neighbours.
+/** Blocked product: c (m,n) = [c +] a (m,k) * b (k,n), then the epilogue.
+ *  Each c[i][j] is one chain of fused or separate multiply-adds over k in rising order, the same
+ *  whatever m, n and the position are, so a row's bits do not depend on its neighbours, and cutting
+ *  k in parts (accumulate) does not change them either. (OpenBLAS keeps this for fixed shapes only.)
  *
- *  a is packed in panels of mr rows: panel p holds rows p*mr.., as [k][mr]; the last panel is padded
- *  to mr with anything finite. b likewise in panels of nr columns, as [k][nr]. a_panel, b_panel:
- *  floats from one panel to the next (>= k*mr, k*nr), so a part of k can be used.
- *  c rows lie ldc floats apart. accumulate: start from c; otherwise c is never read.
- *  ep NULL = plain store (used for all but the last part of k). */
+ *  a: element (i,p) at a[i*a_rs + p*a_ks], one of the two strides being 1.
+ *  b: packed in panels of nr columns: panel q holds columns q*nr.. as [k][nr], the last one padded
+ *     with finite values; panels lie b_panel floats apart, b_panel >= k*nr.
+ *  c: rows ldc floats apart; never read unless `accumulate`.
+ *  ep: NULL = plain store (all but the last part of k). */
 typedef struct krn_gemm_args {
     size_t m, n, k;
     const float *a, *b;
-    size_t a_panel, b_panel;
+    size_t a_rs, a_ks;
+    size_t b_panel;
     float *c;
     size_t ldc;
     bool accumulate;
@@ -41,15 +43,17 @@ typedef struct krn_gemm_args {
 } krn_gemm_args;
 typedef void krn_gemm_run_fn(const krn_gemm_args *g);
 
-/** A variant of the product: its tile, its blocks, its code. mr = nr = 1 means plain row-major a and
- *  transposed b with a_panel and b_panel as leading dimensions (OpenBLAS, reference). */
+/** A variant of the product with its tile and block sizes. nr = 1: panels of one column, that is b
+ *  transposed with leading dimension b_panel (reference, OpenBLAS). */
 typedef struct krn_gemm {
     size_t mr, nr; /* register tile */
-    size_t mc;     /* rows a task packs at once */
-    size_t kc;     /* part of k whose panels stay in L1/L2 */
+    size_t mc;     /* rows that stay in L2 beside a panel: what one task takes at most */
+    size_t kc;     /* part of k whose panel stays in L1 */
     krn_gemm_run_fn *run;
     const char *name;
 } krn_gemm;
+/** The epilogue on finished sums in memory, for variants that do not fuse it. */
+void krn_epilogue_ref(float *c, size_t ldc, size_t m, size_t n, const krn_epilogue *ep);
 typedef const krn_gemm krn_gemm_f32_fn; /* the slot holds a pointer to the struct */
 
 /** y[i] = x[i] > 0 ? x[i] : a[i] * x[i] over rows of c channels, a per channel; y == x allowed. */
@@ -68,4 +72,8 @@ typedef struct krn_table {
 const krn_table *krn_table_get(void);
 /** A table for given capabilities (tests). */
 void krn_table_init(krn_table *t, unsigned isa);
+
+#define KERNEL(slot, need, fn) extern krn_##slot##_fn fn;
+#include "kernels/kernels.inc"
+#undef KERNEL
 #endif

@@ -2,6 +2,7 @@
 #define OP_OP_H
 #include "kernels/kernels.h"
 #include "prelu/graph.h"
+#include "prelu/threads.h"
 
 /** The op table's row type. An op knows nothing of plans, sessions or graphs' memory: it gets
  *  tensors. Everything of rank 4 lies channels-last (tensor.h); shapes are always logical. */

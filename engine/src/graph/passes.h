@@ -1,0 +1,25 @@
+#ifndef GR_PASSES_H
+#define GR_PASSES_H
+#include "prelu/graph.h"
+
+/** Passes over a plan's own copy of a graph. Value numbers stay what they were; nodes go away. */
+
+/** Dropout and Identity do nothing in testing: their users read their input. */
+prelu_status gr_drop_identities(prelu_graph *g, prelu_err *err);
+/** BatchNormalization after a convolution of constant filters goes into filters and bias. */
+prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err);
+/** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm before. */
+prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err);
+/** Nodes that no output needs go away. */
+prelu_status gr_prune(prelu_graph *g, prelu_err *err);
+
+/** Arithmetic of preprocessing at the head of the graph, y = (x - shift) * scale by channel, taken
+ *  off the graph: *target is the value that the input op writes. Without such nodes target is the
+ *  input, shift 0 and scale 1. */
+typedef struct gr_input_affine {
+    prelu_value target;
+    bool identity;
+    float shift[4], scale[4];
+} gr_input_affine;
+prelu_status gr_take_input_affine(prelu_graph *g, gr_input_affine *a, prelu_err *err);
+#endif

@@ -1,0 +1,237 @@
+#include "ops/conv.h"
+#include "ops/util.h"
+#include "prelu/mem.h"
+#include <string.h>
+
+/* Conv: x, w, [bias], and from the fusion pass [slope (o)] [residual, like y]; attribute `act` is a
+ * krn_act: y = act(conv(x, w) + bias + residual). */
+enum { IN_X, IN_W, IN_BIAS, IN_SLOPE, IN_RESIDUAL };
+
+typedef struct packed {
+    size_t o;
+    bool depthwise;
+    const float *bias, *slope; /* o values each, or NULL */
+    const float *panels;       /* implicit gemm: panels; depthwise: [kh*kw][o] */
+} packed;
+
+static prelu_status shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                          prelu_err *err)
+{
+    op_patch g;
+    PRELU_TRY(op_patch_of_conv(&g, n, &in[IN_X], &in[IN_W], err));
+    for (int i = IN_BIAS; i <= IN_SLOPE && i < n->n_in; i++)
+        if (in[i].rank >= 0 && (in[i].rank != 1 || in[i].dim[0] != (int64_t)g.o))
+            return prelu_fail(err, PRELU_E_FORMAT, "%s has not one value for each of %zu filters",
+                              i == IN_BIAS ? "bias" : "slope", g.o);
+    out[0] = (prelu_shape){4, {in[0].dim[0], (int64_t)g.o, (int64_t)g.oh, (int64_t)g.ow}};
+    if (n->n_in > IN_RESIDUAL && !prelu_shape_equal(&in[IN_RESIDUAL], &out[0]))
+        return prelu_fail(err, PRELU_E_FORMAT, "residual is not of the output's shape");
+    return PRELU_OK;
+}
+
+static bool is_depthwise(const prelu_node *n, const prelu_shape *w)
+{
+    return w->dim[1] == 1 && w->dim[0] > 1 && prelu_node_int(n, "group", 1) == w->dim[0];
+}
+
+typedef struct pack_job {
+    const krn_gemm *krn;
+    const float *w; /* (o, c, kh*kw) as in the file */
+    float *panels;
+    size_t cols, c, taps, k, panels_per_group;
+    float *row; /* unused by depthwise */
+} pack_job;
+
+/* Filter o of the file is (c, taps); a panel wants (taps, c). */
+static void pack_panel(void *ctx, size_t task, int worker)
+{
+    const pack_job *j = ctx;
+    const size_t nr = j->krn->nr, group = task / j->panels_per_group;
+    const size_t first = task % j->panels_per_group * nr;
+    float *dst = j->panels + task * j->k * nr;
+    (void)worker;
+    for (size_t col = 0; col < nr; col++) {
+        if (first + col >= j->cols) {
+            for (size_t k = 0; k < j->k; k++)
+                dst[k * nr + col] = 0.0f;
+            continue;
+        }
+        const float *w = j->w + (group * j->cols + first + col) * j->k;
+        for (size_t c = 0; c < j->c; c++)
+            for (size_t t = 0; t < j->taps; t++)
+                dst[(t * j->c + c) * nr + col] = w[c * j->taps + t];
+    }
+}
+
+static void pack_depthwise(float *dst, const float *w, size_t o, size_t taps)
+{
+    for (size_t t = 0; t < taps; t++)
+        for (size_t i = 0; i < o; i++)
+            dst[t * o + i] = w[i * taps + t];
+}
+
+/* [packed | bias | slope | panels], every part on a cache line. */
+static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu_pool *pool,
+                         uint64_t *consumed, prelu_err *err)
+{
+    const krn_gemm *krn = inst->krn->gemm_f32;
+    const prelu_shape *w = &in[IN_W].shape;
+    const size_t groups = (size_t)prelu_node_int(inst->node, "group", 1), o = (size_t)w->dim[0];
+    const size_t taps = (size_t)(w->dim[2] * w->dim[3]), c = (size_t)w->dim[1];
+    const size_t row = (o + 15) / 16 * 16, panels = op_panels(krn, o / groups);
+    const bool depthwise = is_depthwise(inst->node, w);
+    const size_t len = depthwise ? taps * row : groups * panels * krn->nr * taps * c;
+    if (!in[IN_W].data)
+        return PRELU_OK; /* variable weights are packed at every run */
+    PRELU_TRY(op_need_f32(inst, in, 0, err));
+    inst->packed_len = 64 * sizeof(float) + (2 * row + len) * sizeof(float);
+    packed *p = prelu_alloc(inst->packed_len);
+    if (!p)
+        return prelu_fail(err, PRELU_E_NOMEM, "filters: %zu bytes", inst->packed_len);
+    float *bias = (float *)(void *)p + 64, *slope = bias + row, *data = slope + row;
+    const bool has_bias = n_in > IN_BIAS && in[IN_BIAS].data;
+    const bool has_slope = n_in > IN_SLOPE && in[IN_SLOPE].data;
+    *p = (packed){.o = o, .depthwise = depthwise, .bias = has_bias ? bias : NULL,
+                  .slope = has_slope ? slope : NULL, .panels = data};
+    inst->packed = p;
+    *consumed = 1u << IN_W;
+    if (has_bias) {
+        memcpy(bias, in[IN_BIAS].data, o * sizeof *bias);
+        *consumed |= 1u << IN_BIAS;
+    }
+    if (has_slope) {
+        memcpy(slope, in[IN_SLOPE].data, o * sizeof *slope);
+        *consumed |= 1u << IN_SLOPE;
+    }
+    pack_job job = {.krn = krn, .w = in[IN_W].data, .panels = data, .cols = o / groups, .c = c,
+                    .taps = taps, .k = taps * c, .panels_per_group = panels};
+    if (depthwise)
+        pack_depthwise(data, in[IN_W].data, o, taps);
+    else
+        prelu_pool_run(pool, groups * panels, pack_panel, &job);
+    inst->algorithm = depthwise ? "depthwise direct f32" : krn->name;
+    return PRELU_OK;
+}
+
+/* Geometry again from shapes that were checked when the session was reshaped. */
+static op_patch geometry(const op_instance *inst, const op_tensor *in)
+{
+    op_patch g = {0};
+    if (op_patch_of_conv(&g, inst->node, &in[IN_X].shape, &in[IN_W].shape, NULL) != PRELU_OK)
+        g.n = 0;
+    return g;
+}
+
+static prelu_status prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
+                            op_work *work, prelu_err *err)
+{
+    const krn_gemm *krn = inst->krn->gemm_f32;
+    const op_patch g = geometry(inst, in);
+    const op_conv_plan p = op_conv_cut(&g, krn);
+    const packed *pk = inst->packed;
+    PRELU_TRY(op_need_f32(inst, in, 0, err));
+    (void)out;
+    if (pk && pk->depthwise) {
+        work->tasks[0] = g.n * g.oh;
+        work->flops[0] = 2.0 * (double)(g.ow * g.o * g.kh * g.kw);
+        return PRELU_OK;
+    }
+    int phase = 0;
+    if (!pk) { /* phase 0 packs */
+        size_t bytes;
+        PRELU_TRY(prelu_mul(op_conv_packed(&p), sizeof(float), &bytes, err));
+        work->phases = 2;
+        work->tasks[0] = g.groups * p.panels;
+        work->flops[0] = 4.0 * (double)p.panel_len;
+        work->shared = bytes;
+        phase = 1;
+    }
+    op_conv_work(&p, krn, work, phase);
+    return PRELU_OK;
+}
+
+/* Variable filters lie as (o, taps, c): a row is a column of b already. */
+static void pack_variable(const op_exec *x, const op_conv_plan *p, const krn_gemm *krn,
+                          size_t task)
+{
+    const size_t cols = p->g.o / p->g.groups, group = task / p->panels;
+    const size_t first = task % p->panels * krn->nr;
+    const float *w = x->in[IN_W].data;
+    op_panel_from_rows((float *)x->shared + task * p->panel_len, krn->nr,
+                       w + (group * cols + first) * p->k, p->k, op_min(krn->nr, cols - first), p->k,
+                       1.0f);
+}
+
+/* One output row: taps in order, channels vectorised. */
+static void depthwise_row(const op_patch *g, const float *x, const packed *pk,
+                          const krn_epilogue *ep, float *y, size_t oh)
+{
+    for (size_t ow = 0; ow < g->ow; ow++) {
+        float *restrict out = y + ow * g->o;
+        krn_epilogue mine = *ep;
+        memset(out, 0, g->o * sizeof *out);
+        for (size_t t = 0; t < g->kh * g->kw; t++) {
+            const int64_t ih = (int64_t)oh * g->sh - g->pt + (int64_t)(t / g->kw) * g->dh;
+            const int64_t iw = (int64_t)ow * g->sw - g->pl + (int64_t)(t % g->kw) * g->dw;
+            if (ih < 0 || iw < 0 || ih >= (int64_t)g->h || iw >= (int64_t)g->w)
+                continue;
+            const float *restrict in = x + ((size_t)ih * g->w + (size_t)iw) * g->c;
+            const float *restrict w = pk->panels + t * g->o;
+            for (size_t c = 0; c < g->o; c++)
+                out[c] += in[c] * w[c];
+        }
+        mine.residual = ep->residual ? ep->residual + ow * g->o : NULL;
+        krn_epilogue_ref(out, g->o, 1, g->o, &mine);
+    }
+}
+
+static void run(const op_exec *x, int phase, size_t task, void *scratch)
+{
+    const krn_gemm *krn = x->op->krn->gemm_f32;
+    const op_patch g = geometry(x->op, x->in);
+    const op_conv_plan p = op_conv_cut(&g, krn);
+    const packed *pk = x->op->packed;
+    const float *residual = x->n_in > IN_RESIDUAL ? x->in[IN_RESIDUAL].data : NULL;
+    const float *bias = x->n_in > IN_BIAS ? x->in[IN_BIAS].data : NULL;
+    const float *slope = x->n_in > IN_SLOPE ? x->in[IN_SLOPE].data : NULL;
+    if (pk && pk->bias)
+        bias = pk->bias;
+    if (pk && pk->slope)
+        slope = pk->slope;
+    krn_epilogue ep = {.bias = bias, .slope = slope, .residual = residual, .ldr = g.o,
+                       .act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE)};
+    const bool plain = !bias && !residual && ep.act == KRN_ACT_NONE;
+    float *y = x->out[0].data;
+    if (!pk && phase == 0) {
+        pack_variable(x, &p, krn, task);
+    } else if (pk && pk->depthwise) {
+        const size_t at = task * g.ow * g.o;
+        ep.residual = residual ? residual + at : NULL;
+        depthwise_row(&g, (const float *)x->in[IN_X].data + task / g.oh * g.h * g.w * g.c, pk, &ep,
+                      y + at, task % g.oh);
+    } else {
+        op_conv_task(&p, krn, x->in[IN_X].data, pk ? pk->panels : x->shared, y,
+                     plain ? NULL : &ep, task, scratch);
+    }
+}
+
+static prelu_status grad(op_grad_ctx *c, prelu_err *err)
+{
+    const prelu_node *n = &c->g->nodes[c->node];
+    const prelu_value x = n->in[IN_X], w = n->in[IN_W], dy = c->dout[0];
+    const size_t n_attrs = n->n_attrs;
+    const prelu_attr *attrs = n->attrs; /* the array itself does not move when nodes are added */
+    const bool bias = n->n_in > IN_BIAS && c->needs[IN_BIAS];
+    if (c->needs[IN_X])
+        PRELU_TRY(op_grad_node(c, "ConvGradX", "dx", (prelu_value[]){dy, w, x}, 3, attrs, n_attrs,
+                               &c->din[IN_X], 1, err));
+    if (c->needs[IN_W])
+        PRELU_TRY(op_grad_node(c, "ConvGradW", "dw", (prelu_value[]){dy, x, w}, 3, attrs, n_attrs,
+                               &c->din[IN_W], 1, err));
+    if (bias)
+        PRELU_TRY(op_grad_node(c, "ConvGradB", "db", &dy, 1, NULL, 0, &c->din[IN_BIAS], 1, err));
+    return PRELU_OK;
+}
+
+const op_def op_conv = {.name = "Conv", .min_in = 2, .max_in = 5, .min_out = 1, .max_out = 1,
+                        .shape = shape, .pack = pack, .prepare = prepare, .run = run, .grad = grad};

@@ -1,0 +1,71 @@
+#include "ops/conv.h"
+
+op_conv_plan op_conv_cut(const op_patch *g, const krn_gemm *krn)
+{
+    op_conv_plan p = {.g = *g, .k = op_patch_len(g)};
+    const size_t cols = g->o / g->groups, pixels = g->oh * g->ow;
+    /* enough tasks for a few cores when one picture is all there is, but wide enough (128 columns)
+     * that laying out the patches again for each stays below a tenth of the arithmetic */
+    const size_t want = 8, widest = cols / 128 ? cols / 128 : 1;
+    p.panels = op_panels(krn, cols);
+    p.panel_len = p.k * krn->nr;
+    p.pixel_blocks = (pixels + krn->mc - 1) / krn->mc;
+    p.col_blocks = krn->nr > 1 && p.pixel_blocks && g->n * p.pixel_blocks < want
+                       ? op_min((want + g->n * p.pixel_blocks - 1) / (g->n * p.pixel_blocks), widest)
+                       : 1;
+    if (p.col_blocks == 0)
+        p.col_blocks = 1;
+    p.part = op_min(krn->kc, p.k);
+    p.lda = op_lda(p.part);
+    return p;
+}
+
+size_t op_conv_packed(const op_conv_plan *p)
+{
+    return p->g.groups * p->panels * p->panel_len;
+}
+
+void op_conv_work(const op_conv_plan *p, const krn_gemm *krn, op_work *work, int phase)
+{
+    const op_patch *g = &p->g;
+    const double macs = (double)(g->oh * g->ow) * (double)(g->o / g->groups) * (double)p->k;
+    const size_t rows = op_min(krn->mc + krn->mr, g->oh * g->ow);
+    work->tasks[phase] = g->n * g->groups * p->pixel_blocks * p->col_blocks;
+    work->flops[phase] = 2.0 * macs / (double)(p->pixel_blocks * p->col_blocks + 1) + 1.0;
+    if (work->scratch < rows * p->lda * sizeof(float))
+        work->scratch = rows * p->lda * sizeof(float);
+}
+
+void op_conv_task(const op_conv_plan *p, const krn_gemm *krn, const float *x, const float *panels,
+                  float *y, const krn_epilogue *ep, size_t task, float *scratch)
+{
+    const op_patch *g = &p->g;
+    const size_t cols = g->o / g->groups, pixels = g->oh * g->ow;
+    const size_t cb = task % p->col_blocks;
+    const size_t pb = task / p->col_blocks % p->pixel_blocks;
+    const size_t group = task / p->col_blocks / p->pixel_blocks % g->groups;
+    const size_t image = task / p->col_blocks / p->pixel_blocks / g->groups;
+    const op_range col = op_cut(cols, krn->nr, p->col_blocks, cb);
+    const op_range pix = op_cut(pixels, krn->mr, p->pixel_blocks, pb);
+    const size_t first = group * cols + col.from; /* output channel */
+    const size_t at = (image * pixels + pix.from) * g->o + first;
+    krn_epilogue mine;
+    if (ep) {
+        mine = *ep;
+        mine.bias = ep->bias ? ep->bias + first : NULL;
+        mine.slope = ep->slope ? ep->slope + first : NULL;
+        mine.residual = ep->residual ? ep->residual + at : NULL;
+        mine.ldr = g->o;
+    }
+    for (size_t k0 = 0; k0 < p->k; k0 += p->part) {
+        const size_t k1 = op_min(k0 + p->part, p->k);
+        op_patch_rows(scratch, p->lda, g, x + image * g->h * g->w * g->c, group, pix.from,
+                      pix.to - pix.from, k0, k1);
+        krn->run(&(krn_gemm_args){
+            .m = pix.to - pix.from, .n = col.to - col.from, .k = k1 - k0, .a = scratch,
+            .a_rs = p->lda, .a_ks = 1,
+            .b = panels + (group * p->panels + col.from / krn->nr) * p->panel_len + k0 * krn->nr,
+            .b_panel = p->panel_len, .c = y + at, .ldc = g->o, .accumulate = k0 > 0,
+            .ep = ep && k1 == p->k ? &mine : NULL});
+    }
+}

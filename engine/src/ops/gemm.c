@@ -1,0 +1,336 @@
+#include "ops/product.h"
+#include "ops/util.h"
+#include "prelu/mem.h"
+#include <string.h>
+
+/* Gemm: a, b, [c], and from the fusion pass [slope (n)]; attributes alpha, beta, transA, transB,
+ * act. MatMul is the same without them. y (m,n) = act(alpha * a * b + beta * c).
+ * b is packed once when constant, else by phase 0 of every run. c is one row for all rows of y
+ * (a bias), or is spread to (m,n) by phase 0. */
+enum { IN_A, IN_B, IN_C, IN_SLOPE };
+
+typedef struct dims {
+    size_t m, n, k;
+    bool ta, tb;
+} dims;
+
+typedef struct packed {
+    const float *bias, *slope, *panels; /* in the same block; NULL = absent */
+} packed;
+
+static bool product_dims(const prelu_node *node, const prelu_shape *a, const prelu_shape *b,
+                         dims *d)
+{
+    d->ta = prelu_node_int(node, "transA", 0) != 0;
+    d->tb = prelu_node_int(node, "transB", 0) != 0;
+    if (a->rank != 2 || b->rank != 2)
+        return false;
+    d->m = (size_t)a->dim[d->ta ? 1 : 0];
+    d->k = (size_t)a->dim[d->ta ? 0 : 1];
+    d->n = (size_t)b->dim[d->tb ? 0 : 1];
+    return a->dim[d->ta ? 0 : 1] == b->dim[d->tb ? 1 : 0] && d->m > 0 && d->n > 0 && d->k > 0;
+}
+
+static prelu_status shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                          prelu_err *err)
+{
+    dims d;
+    char a[96], b[96];
+    if (!product_dims(n, &in[IN_A], &in[IN_B], &d))
+        return prelu_fail(err, PRELU_E_FORMAT, "cannot multiply %s by %s%s",
+                          prelu_shape_text(&in[IN_A], a, sizeof a),
+                          prelu_shape_text(&in[IN_B], b, sizeof b), d.tb ? " transposed" : "");
+    out[0] = (prelu_shape){2, {(int64_t)d.m, (int64_t)d.n}};
+    if (n->n_in > IN_C && in[IN_C].rank >= 0 && !op_broadcasts_to(&in[IN_C], &out[0]))
+        return prelu_fail(err, PRELU_E_FORMAT, "%s does not broadcast to %s",
+                          prelu_shape_text(&in[IN_C], a, sizeof a),
+                          prelu_shape_text(&out[0], b, sizeof b));
+    if (n->n_in > IN_SLOPE && in[IN_SLOPE].rank >= 0 &&
+        (in[IN_SLOPE].rank != 1 || in[IN_SLOPE].dim[0] != (int64_t)d.n))
+        return prelu_fail(err, PRELU_E_FORMAT, "slope has not %zu values", d.n);
+    return PRELU_OK;
+}
+
+/* One row that serves all rows of y. */
+static bool is_row(const prelu_shape *c, size_t n)
+{
+    return (c->rank == 1 && c->dim[0] == (int64_t)n) ||
+           (c->rank == 2 && c->dim[0] == 1 && c->dim[1] == (int64_t)n);
+}
+
+static void pack_one(const krn_gemm *krn, const dims *d, const float *b, float alpha, float *panels,
+                     size_t panel)
+{
+    const size_t first = panel * krn->nr, cols = op_min(krn->nr, d->n - first);
+    float *dst = panels + panel * krn->nr * d->k;
+    if (d->tb)
+        op_panel_from_rows(dst, krn->nr, b + first * d->k, d->k, cols, d->k, alpha);
+    else
+        op_panel_from_cols(dst, krn->nr, b + first, d->n, cols, d->k, alpha);
+}
+
+typedef struct pack_job {
+    const krn_gemm *krn;
+    dims d;
+    const float *b;
+    float *panels, alpha;
+} pack_job;
+
+static void pack_task(void *ctx, size_t task, int worker)
+{
+    const pack_job *j = ctx;
+    (void)worker;
+    pack_one(j->krn, &j->d, j->b, j->alpha, j->panels, task);
+}
+
+static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu_pool *pool,
+                         uint64_t *consumed, prelu_err *err)
+{
+    const krn_gemm *krn = inst->krn->gemm_f32;
+    const prelu_shape *b = &in[IN_B].shape;
+    const float beta = prelu_node_float(inst->node, "beta", 1.0f);
+    pack_job job = {.krn = krn, .b = in[IN_B].data,
+                    .alpha = prelu_node_float(inst->node, "alpha", 1.0f)};
+    if (!in[IN_B].data || b->rank != 2)
+        return PRELU_OK;
+    PRELU_TRY(op_need_f32(inst, in, 0, err));
+    job.d.tb = prelu_node_int(inst->node, "transB", 0) != 0;
+    job.d.n = (size_t)b->dim[job.d.tb ? 0 : 1];
+    job.d.k = (size_t)b->dim[job.d.tb ? 1 : 0];
+    const size_t row = (job.d.n + 15) / 16 * 16, panels = op_panels(krn, job.d.n);
+    inst->packed_len = (16 + 2 * row + panels * krn->nr * job.d.k) * sizeof(float);
+    packed *p = prelu_alloc(inst->packed_len);
+    if (!p)
+        return prelu_fail(err, PRELU_E_NOMEM, "weights: %zu bytes", inst->packed_len);
+    float *bias = (float *)(void *)p + 16, *slope = bias + row;
+    job.panels = slope + row;
+    *p = (packed){.panels = job.panels};
+    inst->packed = p;
+    *consumed = 1u << IN_B;
+    if (n_in > IN_C && in[IN_C].data && is_row(&in[IN_C].shape, job.d.n)) {
+        memcpy(bias, in[IN_C].data, job.d.n * sizeof *bias);
+        for (size_t i = 0; i < job.d.n && beta != 1.0f; i++)
+            bias[i] *= beta;
+        p->bias = bias;
+        *consumed |= 1u << IN_C;
+    }
+    if (n_in > IN_SLOPE && in[IN_SLOPE].data) {
+        memcpy(slope, in[IN_SLOPE].data, job.d.n * sizeof *slope);
+        p->slope = slope;
+        *consumed |= 1u << IN_SLOPE;
+    }
+    prelu_pool_run(pool, panels, pack_task, &job);
+    inst->algorithm = krn->name;
+    return PRELU_OK;
+}
+
+/* How a run is cut. Few rows: the weights are what is waited for, so many narrow tasks and a's rows
+ * are read in place. Many rows: a is laid out per task, so tasks take several panels. OpenBLAS
+ * (nr = 1) gets fixed blocks of zero-padded rows instead, because its bits change with the shape. */
+enum { FEW_ROWS = 4, WIDE = 256, BLAS_ROWS = 16, BLAS_COLS = 512 };
+
+typedef struct cut {
+    size_t panels, row_block, row_blocks, col_blocks, part, lda;
+    bool in_place, padded;
+} cut;
+
+static cut cut_product(const dims *d, const krn_gemm *krn)
+{
+    cut c = {.panels = op_panels(krn, d->n)};
+    c.padded = krn->nr == 1;
+    c.in_place = !c.padded && (d->ta || d->m <= FEW_ROWS);
+    c.part = op_min(krn->kc, d->k);
+    c.row_block = c.padded ? BLAS_ROWS : krn->mc;
+    c.row_blocks = (d->m + c.row_block - 1) / c.row_block;
+    const size_t width = c.padded ? BLAS_COLS : d->m <= FEW_ROWS ? krn->nr : WIDE;
+    c.col_blocks = (d->n + width - 1) / width;
+    if (!c.padded && c.row_blocks * c.col_blocks > 1024 && d->m <= FEW_ROWS)
+        c.col_blocks = 1024;
+    c.lda = op_lda(c.part);
+    return c;
+}
+
+/* Inputs that phase 0 has to make ready: variable b, c that is no row. */
+static bool packs_b(const op_instance *inst)
+{
+    return inst->packed == NULL;
+}
+
+static bool spreads_c(const op_instance *inst, const op_tensor *in, int n_in, size_t n)
+{
+    const packed *p = inst->packed;
+    return n_in > IN_C && in[IN_C].shape.rank >= 0 && !(p && p->bias) &&
+           (!is_row(&in[IN_C].shape, n) || prelu_node_float(inst->node, "beta", 1.0f) != 1.0f);
+}
+
+static prelu_status prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
+                            op_work *work, prelu_err *err)
+{
+    const krn_gemm *krn = inst->krn->gemm_f32;
+    dims d;
+    size_t floats = 0, spread = 0, bytes;
+    (void)out;
+    PRELU_TRY(op_need_f32(inst, in, 0, err));
+    if (!product_dims(inst->node, &in[IN_A].shape, &in[IN_B].shape, &d))
+        return prelu_fail(err, PRELU_E_FORMAT, "shapes of the product do not fit");
+    const cut c = cut_product(&d, krn);
+    const bool first = packs_b(inst), c_too = spreads_c(inst, in, inst->node->n_in, d.n);
+    int phase = 0;
+    if (first)
+        PRELU_TRY(prelu_mul(c.panels * krn->nr, d.k, &floats, err));
+    if (c_too)
+        PRELU_TRY(prelu_mul(d.m, d.n, &spread, err));
+    PRELU_TRY(prelu_mul(floats + spread, sizeof(float), &bytes, err));
+    work->shared = bytes;
+    if (first || c_too) {
+        work->phases = 2;
+        work->tasks[0] = (first ? c.panels : 0) + (c_too ? 1 : 0);
+        work->flops[0] = 4.0 * (double)krn->nr * (double)d.k;
+        phase = 1;
+    }
+    work->tasks[phase] = c.row_blocks * c.col_blocks;
+    work->flops[phase] = 2.0 * (double)d.m * (double)d.n * (double)d.k /
+                             (double)(c.row_blocks * c.col_blocks) +
+                         4.0 * (double)(d.n * d.k) / (double)c.col_blocks; /* bytes of b, as time */
+    if (c.padded) /* rows of a and of y */
+        work->scratch = (c.row_block * d.k + c.row_block * BLAS_COLS) * sizeof(float);
+    else if (!c.in_place)
+        work->scratch = c.row_block * c.lda * sizeof(float);
+    return PRELU_OK;
+}
+
+static void spread(const op_exec *x, const dims *d, float *dst)
+{
+    const float beta = prelu_node_float(x->op->node, "beta", 1.0f);
+    const prelu_shape *s = &x->in[IN_C].shape;
+    const float *c = x->in[IN_C].data;
+    const int64_t rows = s->rank == 2 ? s->dim[0] : 1;
+    const int64_t cols = s->rank >= 1 ? s->dim[s->rank - 1] : 1;
+    for (size_t i = 0; i < d->m; i++)
+        for (size_t j = 0; j < d->n; j++)
+            dst[i * d->n + j] = beta * c[(rows == 1 ? 0 : i) * (size_t)cols + (cols == 1 ? 0 : j)];
+}
+
+/* Fixed block of rows through zero-padded copies. */
+static void padded_block(const krn_gemm *krn, const dims *d, const float *a, const float *b,
+                         float *y, const krn_epilogue *ep, op_range row, op_range col,
+                         float *scratch)
+{
+    const size_t rows = row.to - row.from, cols = col.to - col.from;
+    float *ya = scratch + BLAS_ROWS * d->k;
+    for (size_t i = 0; i < BLAS_ROWS; i++)
+        for (size_t k = 0; k < d->k; k++)
+            scratch[i * d->k + k] = i >= rows ? 0.0f
+                                    : d->ta   ? a[k * d->m + row.from + i]
+                                              : a[(row.from + i) * d->k + k];
+    krn->run(&(krn_gemm_args){.m = BLAS_ROWS, .n = cols, .k = d->k, .a = scratch, .a_rs = d->k,
+                              .a_ks = 1, .b = b + col.from * d->k, .b_panel = d->k, .c = ya,
+                              .ldc = cols});
+    for (size_t i = 0; i < rows; i++)
+        memcpy(y + i * d->n, ya + i * cols, cols * sizeof *y);
+    if (ep)
+        krn_epilogue_ref(y, d->n, rows, cols, ep);
+}
+
+static void block(const krn_gemm *krn, const dims *d, const cut *c, const float *a, const float *b,
+                  float *y, const krn_epilogue *ep, op_range row, op_range col, float *scratch)
+{
+    const size_t rows = row.to - row.from;
+    for (size_t k0 = 0; k0 < d->k; k0 += c->part) {
+        const size_t n = op_min(c->part, d->k - k0);
+        krn_gemm_args g = {.m = rows, .n = col.to - col.from, .k = n,
+                           .b = b + col.from * d->k + k0 * krn->nr, .b_panel = krn->nr * d->k,
+                           .c = y, .ldc = d->n, .accumulate = k0 > 0,
+                           .ep = ep && k0 + n == d->k ? ep : NULL};
+        if (d->ta) {
+            g.a = a + k0 * d->m + row.from;
+            g.a_rs = 1;
+            g.a_ks = d->m;
+        } else if (c->in_place) {
+            g.a = a + row.from * d->k + k0;
+            g.a_rs = d->k;
+            g.a_ks = 1;
+        } else {
+            for (size_t i = 0; i < rows; i++)
+                memcpy(scratch + i * c->lda, a + (row.from + i) * d->k + k0, n * sizeof *a);
+            g.a = scratch;
+            g.a_rs = c->lda;
+            g.a_ks = 1;
+        }
+        krn->run(&g);
+    }
+}
+
+static void run(const op_exec *x, int phase, size_t task, void *scratch)
+{
+    const krn_gemm *krn = x->op->krn->gemm_f32;
+    const packed *p = x->op->packed;
+    dims d;
+    (void)product_dims(x->op->node, &x->in[IN_A].shape, &x->in[IN_B].shape, &d);
+    const cut c = cut_product(&d, krn);
+    const bool first = packs_b(x->op), c_too = spreads_c(x->op, x->in, x->n_in, d.n);
+    float *panels = x->shared, *full = panels + (first ? c.panels * krn->nr * d.k : 0);
+    if ((first || c_too) && phase == 0) {
+        if (first && task < c.panels)
+            pack_one(krn, &d, x->in[IN_B].data, prelu_node_float(x->op->node, "alpha", 1.0f),
+                     panels, task);
+        else
+            spread(x, &d, full);
+        return;
+    }
+    const op_range row = op_cut(d.m, c.row_block, c.row_blocks, task % c.row_blocks);
+    const op_range col = op_cut(d.n, krn->nr, c.col_blocks, task / c.row_blocks);
+    if (col.from == col.to || row.from == row.to)
+        return;
+    krn_epilogue ep = {.act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE)};
+    const float *bias = p && p->bias ? p->bias : x->n_in > IN_C && !c_too ? x->in[IN_C].data : NULL;
+    const float *slope = p && p->slope ? p->slope : x->n_in > IN_SLOPE ? x->in[IN_SLOPE].data : NULL;
+    ep.bias = bias ? bias + col.from : NULL;
+    ep.slope = slope ? slope + col.from : NULL;
+    ep.residual = c_too ? full + row.from * d.n + col.from : NULL;
+    ep.ldr = d.n;
+    const bool plain = !ep.bias && !ep.residual && ep.act == KRN_ACT_NONE;
+    const float *b = first ? panels : p->panels;
+    float *y = (float *)x->out[0].data + row.from * d.n + col.from;
+    if (c.padded)
+        padded_block(krn, &d, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);
+    else
+        block(krn, &d, &c, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);
+}
+
+/* dA = dY * B' and dB = A' * dY with the transposes the attributes ask for. c's gradient is dY summed
+ * to c's shape. The trainer's nets have alpha = beta = 1. */
+static prelu_status grad(op_grad_ctx *c, prelu_err *err)
+{
+    const prelu_node *n = &c->g->nodes[c->node];
+    const prelu_value a = n->in[IN_A], b = n->in[IN_B], dy = c->dout[0];
+    const int64_t ta = prelu_node_int(n, "transA", 0), tb = prelu_node_int(n, "transB", 0);
+    const prelu_value bias = n->n_in > IN_C ? n->in[IN_C] : PRELU_NONE;
+    if (prelu_node_float(n, "alpha", 1.0f) != 1.0f || prelu_node_float(n, "beta", 1.0f) != 1.0f)
+        return prelu_fail(err, PRELU_E_UNSUPPORTED, "gradient of Gemm with alpha or beta");
+    if (c->needs[IN_A]) {
+        const prelu_attr attrs[] = {PRELU_INT("transA", ta && tb), PRELU_INT("transB", ta || !tb)};
+        /* ta: dA = (dY B')' = B dY' ; else dY B' */
+        const prelu_value straight[] = {dy, b}, turned[] = {b, dy};
+        const prelu_attr turned_attrs[] = {PRELU_INT("transA", tb), PRELU_INT("transB", 1)};
+        PRELU_TRY(op_grad_node(c, "Gemm", "da", ta ? turned : straight, 2, ta ? turned_attrs : attrs,
+                               2, &c->din[IN_A], 1, err));
+    }
+    if (c->needs[IN_B]) {
+        const prelu_value straight[] = {a, dy}, turned[] = {dy, a};
+        const prelu_attr attrs[] = {PRELU_INT("transA", !ta), PRELU_INT("transB", 0)};
+        const prelu_attr turned_attrs[] = {PRELU_INT("transA", 1), PRELU_INT("transB", ta)};
+        PRELU_TRY(op_grad_node(c, "Gemm", "db", tb ? turned : straight, 2, tb ? turned_attrs : attrs,
+                               2, &c->din[IN_B], 1, err));
+    }
+    if (bias != PRELU_NONE && c->needs[IN_C])
+        PRELU_TRY(op_grad_node(c, "SumTo", "dc", (prelu_value[]){dy, bias}, 2, NULL, 0,
+                               &c->din[IN_C], 1, err));
+    return PRELU_OK;
+}
+
+const op_def op_gemm = {.name = "Gemm", .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
+                        .shape = shape, .pack = pack, .prepare = prepare, .run = run, .grad = grad};
+const op_def op_matmul = {.name = "MatMul", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+                          .shape = shape, .pack = pack, .prepare = prepare, .run = run,
+                          .grad = grad};
