@@ -167,13 +167,12 @@ static int by_path(const void *a, const void *b)
 static void add_argument(walk *w, const char *arg)
 {
     size_t before = w->list->count;
-    struct stat st;
+    bool is_stdin = strcmp(arg, "-") == 0;
+    struct stat st = {0};
 
-    if (strcmp(arg, "-") == 0) {
-        add_item(w, strdup(arg), NULL, NULL);
-    } else if (stat(arg, &st) != 0) {
+    if (!is_stdin && stat(arg, &st) != 0) {
         add_item(w, strdup(arg), errno_code(errno), strerror(errno));
-    } else if (!S_ISDIR(st.st_mode)) {
+    } else if (is_stdin || !S_ISDIR(st.st_mode)) {
         add_item(w, strdup(arg), NULL, NULL);
     } else {
         w->list->from_dir = true;

@@ -299,7 +299,7 @@ static void put_word(FILE *err, const char *word, size_t len)
 
 static void explain_unknown(cli_options *o, const char *arg, int letter, FILE *err)
 {
-    char word[MAX_WORD + 1];
+    char word[MAX_WORD + 1] = "";
     size_t len = strncmp(arg, "--", 2) == 0 ? strcspn(arg + 2, "=") : 0;
     const char *near = NULL;
     size_t matches = 0;

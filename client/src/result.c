@@ -19,7 +19,13 @@ static void drop_verdict(cli_result *r)
     free(r->code);
     free(r->predictions);
     free(r->json);
-    *r = (cli_result){.file = r->file};
+    r->ok = false;
+    r->error = NULL;
+    r->code = NULL;
+    r->status = 0;
+    r->predictions = NULL;
+    r->count = 0;
+    r->json = NULL;
 }
 
 void cli_result_init(cli_result *r, const char *file) { *r = (cli_result){.file = strdup(file)}; }

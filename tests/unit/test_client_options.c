@@ -12,7 +12,7 @@
 
 #include "options.h"
 
-#define MAX_ARGS 16
+#define MAX_ARGS 64
 
 static char said[4096]; /* what the last parse wrote to its error stream */
 static char *args[MAX_ARGS + 2];
@@ -30,7 +30,7 @@ static cli_options parse(const char *text)
     snprintf(line, sizeof line, "%s", text);
     args[0] = (char *)"prelu-classify";
     for (char *part = strtok(line, "|"); part; part = strtok(NULL, "|"))
-        args[count++] = part;
+        args[count < MAX_ARGS ? count++ : count] = part;
     args[count] = NULL;
     cli_options_parse(&o, count, args, err);
     fclose(err);
