@@ -1,0 +1,140 @@
+#define _DEFAULT_SOURCE
+#include "check.h"
+#include "prelu/mem.h"
+#include "prelu/threads.h"
+#include <stdatomic.h>
+#include <unistd.h>
+
+typedef struct loop {
+    prelu_pool *pool;
+    atomic_int hits[1000];
+    atomic_int busy[8]; /* by worker slot: never two tasks of one loop at once */
+    atomic_int wrong;
+    int depth;
+} loop;
+
+static void task(void *ctx, size_t i, int worker)
+{
+    loop *l = ctx;
+    if (worker < 0 || worker >= prelu_pool_slots(l->pool) || atomic_fetch_add(&l->busy[worker], 1))
+        atomic_fetch_add(&l->wrong, 1);
+    atomic_fetch_add(&l->hits[i], 1);
+    atomic_fetch_sub(&l->busy[worker], 1);
+}
+
+static void run_and_check(loop *l, size_t n)
+{
+    for (size_t i = 0; i < 1000; i++)
+        atomic_store(&l->hits[i], 0);
+    prelu_pool_run(l->pool, n, task, l);
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(atomic_load(&l->hits[i]), i < n ? 1 : 0);
+    assert_int_equal(atomic_load(&l->wrong), 0);
+}
+
+static void test_each_task_once(void **state)
+{
+    (void)state;
+    for (int threads = 0; threads < 5; threads++) {
+        static loop l;
+        prelu_err err = {0};
+        memset(&l, 0, sizeof l);
+        check_ok(prelu_pool_create(&l.pool, threads, &err), &err);
+        assert_int_equal(prelu_pool_slots(l.pool), threads + 1);
+        for (int round = 0; round < 300; round++)
+            run_and_check(&l, (size_t)(round * 7 % 1000));
+        prelu_pool_destroy(&l.pool);
+        assert_null(l.pool);
+    }
+    static loop none;
+    run_and_check(&none, 10);
+}
+
+/* Parked threads wake for a loop that comes later. */
+static void test_parked_threads_help(void **state)
+{
+    static loop l;
+    prelu_err err = {0};
+    (void)state;
+    check_ok(prelu_pool_create(&l.pool, 3, &err), &err);
+    for (int round = 0; round < 20; round++) {
+        usleep(2000);
+        run_and_check(&l, 500);
+    }
+    prelu_pool_destroy(&l.pool);
+}
+
+typedef struct jobs {
+    prelu_pool *pool;
+    atomic_int done, inner;
+} jobs;
+
+static void inner_task(void *ctx, size_t i, int worker)
+{
+    (void)i;
+    (void)worker;
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+static void job(void *ctx)
+{
+    jobs *j = ctx;
+    atomic_int mine = 0;
+    prelu_pool_run(j->pool, 50, inner_task, &mine);
+    atomic_fetch_add(&j->inner, atomic_load(&mine));
+    atomic_fetch_add(&j->done, 1);
+}
+
+/* Jobs that run loops inside, many at once, all finished by destroy. */
+static void test_jobs_with_loops(void **state)
+{
+    jobs j = {0};
+    prelu_err err = {0};
+    (void)state;
+    check_ok(prelu_pool_create(&j.pool, 3, &err), &err);
+    for (int i = 0; i < 500; i++)
+        check_ok(prelu_pool_submit(j.pool, job, &j, &err), &err);
+    prelu_pool_destroy(&j.pool);
+    assert_int_equal(atomic_load(&j.done), 500);
+    assert_int_equal(atomic_load(&j.inner), 500 * 50);
+}
+
+static void test_bad_arguments(void **state)
+{
+    prelu_pool *pool = NULL;
+    prelu_err err = {0};
+    (void)state;
+    check_fails(prelu_pool_create(&pool, -1, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_pool_create(&pool, 100000, &err), PRELU_E_ARG, &err);
+    assert_null(pool);
+    check_ok(prelu_pool_create(&pool, 0, &err), &err);
+    check_fails(prelu_pool_submit(pool, job, NULL, &err), PRELU_E_ARG, &err);
+    prelu_pool_destroy(&pool);
+    assert_true(prelu_cpu_count() >= 1);
+}
+
+static void test_failing_allocations(void **state)
+{
+    (void)state;
+    for (size_t nth = 1;; nth++) {
+        prelu_pool *pool = NULL;
+        prelu_err err = {0};
+        prelu_alloc_fail_from(nth);
+        const prelu_status st = prelu_pool_create(&pool, 2, &err);
+        prelu_alloc_fail_from(0);
+        prelu_pool_destroy(&pool);
+        if (st == PRELU_OK)
+            break;
+        assert_int_equal(st, PRELU_E_NOMEM);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_task_once),      cmocka_unit_test(test_parked_threads_help),
+        cmocka_unit_test(test_jobs_with_loops),     cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
