@@ -27,8 +27,9 @@ static layout plan_layout(const cli_output *o)
         fixed = GAP + SCORE_WIDTH;
         l.bar = 0;
     }
-    if (o->columns >= 60)
-        l.name = o->name_width < o->columns * 2 / 5 ? o->name_width : o->columns * 2 / 5;
+    /* Names are never cut: where the widest does not fit beside the rest, all stand above it. */
+    if (o->columns >= 60 && o->name_width <= o->columns * 2 / 5)
+        l.name = o->name_width;
     /* The last column stays free: a full line makes some terminals wrap. */
     l.label = o->columns - 1 - fixed - GAP - l.name;
     if (l.label > LABEL_MAX)
@@ -110,7 +111,6 @@ static void add_table(cli_bytes *text, const cli_output *o, const cli_result *r)
     cli_bytes_init(&name, 0);
     cli_text_clean(&name, r->file ? r->file : "", o->utf8);
     width = cli_text_width(cli_bytes_str(&name));
-    /* A name is never cut: one that is too wide gets its own line. */
     cli_bytes_add_str(text, cli_bytes_str(&name));
     if (width > l.name)
         cli_bytes_add_char(text, '\n');

@@ -406,6 +406,15 @@ static void setup_output(runner *r, bool utf8, FILE *out)
     };
 }
 
+/* Someone who typed - by habit would otherwise wait for nothing. */
+static void note_terminal_input(const cli_options *o, FILE *err)
+{
+    for (size_t i = 0; i < o->input_count && !o->quiet; i++) {
+        if (strcmp(o->inputs[i], "-") == 0 && isatty(STDIN_FILENO))
+            fputs("prelu-classify: reading a picture from the terminal; Ctrl-C ends\n", err);
+    }
+}
+
 int cli_run(const cli_options *o, bool utf8, FILE *out, FILE *err)
 {
     runner r = {.o = o, .err = err};
@@ -430,6 +439,7 @@ int cli_run(const cli_options *o, bool utf8, FILE *out, FILE *err)
     }
     snprintf(url, sizeof url, "%s", cli_http_display(r.http));
     setup_output(&r, utf8, out);
+    note_terminal_input(o, err);
     classify_all(&r);
     abandon_rest(&r);
     written = cli_output_end(&r.output);

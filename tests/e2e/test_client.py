@@ -47,6 +47,7 @@ def refusal(status, code, text, **headers):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self):
         stub = self.server.stub
@@ -88,6 +89,10 @@ class TcpServer(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         """A client that hangs up on purpose is no news."""
+
+
+class UnixHandler(Handler):
+    disable_nagle_algorithm = False
 
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -165,8 +170,8 @@ def make(folder, *names):
     return folder
 
 
-def on_terminal(bin_dir, *args, columns=80, stdin=None):
-    """Runs with stdout and stderr on one pseudo terminal; -> (exit code, bytes written)."""
+def on_terminal(bin_dir, *args, columns=80, keys=b""):
+    """Runs on a pseudo terminal, `keys` typed ahead; -> (exit code, bytes written)."""
     pid, fd = pty.fork()
     if pid == 0:
         try:
@@ -178,6 +183,7 @@ def on_terminal(bin_dir, *args, columns=80, stdin=None):
     import struct
     import termios
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.write(fd, keys)
     got = b""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -242,6 +248,13 @@ def test_standard_input(client, serve):
     assert json.loads(done.stdout)["results"][0]["file"] == "-"
 
 
+def test_standard_input_at_a_terminal_is_announced(bin_dir, serve):
+    stub = serve()
+    code, got = on_terminal(bin_dir, b"-s", stub.url.encode(), b"-", keys=b"typed\n\x04")
+    assert code == 0 and b"from the terminal" in got
+    assert stub.requests[0][2] == b"typed\n"
+
+
 def test_empty_picture_is_the_servers_to_judge(client, serve, tmp_path):
     stub = serve(lambda body, nth: refusal(400, "empty", "no picture in the request"))
     empty = make(tmp_path, "e.jpg") / "e.jpg"
@@ -287,7 +300,7 @@ def test_a_proxy_is_not_asked_about_loopback(client, serve, picture):
 
 
 def test_unix_socket(client, serve, picture, tmp_path):
-    stub = serve(server=UnixServer(str(tmp_path / "s"), Handler))
+    stub = serve(server=UnixServer(str(tmp_path / "s"), UnixHandler))
     done = client("--unix-socket", tmp_path / "s", picture)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(stub.requests) == 1

@@ -71,20 +71,21 @@ static void narrow_table(void **state)
                                   "  a \"very\" long name~   <0.1%\n");
 }
 
-static void long_name_has_its_own_line(void **state)
+static void long_names_stand_above(void **state)
 {
-    cli_output o = {.format = CLI_TABLE, .utf8 = false, .columns = 80, .name_width = 90};
-    char name[91];
+    cli_output o = {.format = CLI_TABLE, .utf8 = false, .columns = 80, .name_width = 33};
     bool written;
 
     (void)state;
-    memset(name, 'n', 90);
-    name[90] = '\0';
-    write_both(o, name, &written);
-    assert_memory_equal(out_text, name, 90);
-    assert_memory_equal(out_text + 90, "\n                                  church", 41);
-    for (char *line = strtok(out_text + 91, "\n"); line; line = strtok(NULL, "\n"))
-        assert_in_range(strlen(line), 1, 79);
+    write_both(o, "short.jpg", &written);
+    assert_string_equal(out_text, "short.jpg\n"
+                                  "  church                               93.1%  ###########.\n"
+                                  "  a \"very\" long name, indeed           <0.1%\n");
+    o.name_width = 32;
+    write_both(o, "32 columns", &written);
+    assert_memory_equal(out_text, "32 columns                        church  ", 42);
+    for (char *row = strtok(out_text, "\n"); row; row = strtok(NULL, "\n"))
+        assert_in_range(strlen(row), 1, 79);
 }
 
 static void csv(void **state)
@@ -191,7 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table),
         cmocka_unit_test(narrow_table),
-        cmocka_unit_test(long_name_has_its_own_line),
+        cmocka_unit_test(long_names_stand_above),
         cmocka_unit_test(csv),
         cmocka_unit_test(csv_on_a_terminal_escapes),
         cmocka_unit_test(json),
