@@ -1,0 +1,150 @@
+/* Blocks of pictures: prepared in parallel, run as one batch of views, ranked one by one. */
+#include "evaluate.h"
+#include "prelu/mem.h"
+#include <string.h>
+
+#define BLOCK_VIEWS ((size_t)320)
+#define TOP 5
+
+typedef struct block {
+    const train_evaluation *e;
+    size_t first, n, room;
+    size_t views_each;
+    prelu_prepared *prepared;
+    prelu_status *st;
+    prelu_err *errs;
+    prelu_view *views;
+    float *scores;
+} block;
+
+static prelu_status prepare_one(const train_evaluation *e, size_t i, prelu_prepared *out,
+                                prelu_err *err)
+{
+    prelu_status st;
+    if (e->data->is_idx) {
+        prelu_image img = {0};
+        PRELU_TRY(mdl_dataset_decode(e->data, i, &img, err));
+        st = prelu_model_prepare_image(out, e->model, e->mode, &img, NULL, err);
+        prelu_image_deinit(&img);
+    } else {
+        void *bytes = NULL;
+        size_t len = 0;
+        PRELU_TRY(mdl_dataset_bytes(e->data, i, &bytes, &len, err));
+        st = prelu_model_prepare(out, e->model, e->mode, bytes, len, NULL, err);
+        prelu_free(bytes);
+    }
+    return st;
+}
+
+static void prepare_task(void *ctx, size_t i, int worker)
+{
+    block *b = ctx;
+    (void)worker;
+    memset(&b->errs[i], 0, sizeof b->errs[i]);
+    b->st[i] = prepare_one(b->e, b->first + i, &b->prepared[i], &b->errs[i]);
+}
+
+static prelu_status count_one(const block *b, size_t i, const float *scores, train_result *r,
+                              prelu_err *err)
+{
+    const train_evaluation *e = b->e;
+    prelu_prediction top[TOP];
+    size_t k = e->model->classes < TOP ? (size_t)e->model->classes : TOP;
+    int label = e->data->pictures[b->first + i].label;
+    PRELU_TRY(prelu_model_rank(e->model, scores, b->views_each, k, top, NULL, err));
+    r->images++;
+    r->top1 += top[0].class_index == label;
+    for (size_t j = 0; j < k; j++)
+        r->top5 += top[j].class_index == label;
+    return PRELU_OK;
+}
+
+static prelu_status run_block(block *b, train_result *r, prelu_err *err)
+{
+    const train_evaluation *e = b->e;
+    size_t classes = (size_t)e->model->classes, row = 0;
+    prelu_pool_run(e->pool, b->n, prepare_task, b);
+    for (size_t i = 0; i < b->n; i++) {
+        char name[512];
+        if (b->st[i] == PRELU_E_NOMEM)
+            return prelu_fail(err, b->st[i], "%s", b->errs[i].text);
+        if (b->st[i]) {
+            r->skipped++;
+            if (e->bad)
+                e->bad(e->ctx, mdl_dataset_name(e->data, b->first + i, name, sizeof name),
+                       b->errs[i].text);
+            continue;
+        }
+        for (size_t k = 0; k < b->views_each; k++)
+            b->views[row++] = b->prepared[i].views[k];
+    }
+    if (row)
+        PRELU_TRY(prelu_views_run(e->session, b->views, row, (int)classes, b->scores, err));
+    row = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (!b->st[i]) {
+            PRELU_TRY(count_one(b, i, b->scores + row * classes, r, err));
+            row += b->views_each;
+        }
+    return PRELU_OK;
+}
+
+/* E_CANCELLED marks "holds nothing" between blocks. */
+static void release_prepared(block *b)
+{
+    for (size_t i = 0; i < b->room; i++) {
+        if (!b->st[i])
+            prelu_prepared_deinit(&b->prepared[i]);
+        b->st[i] = PRELU_E_CANCELLED;
+    }
+}
+
+static prelu_status block_init(block *b, const train_evaluation *e, prelu_err *err)
+{
+    size_t scores = 0;
+    *b = (block){.e = e, .views_each = prelu_mode_units(e->model, e->mode)};
+    b->room = BLOCK_VIEWS / b->views_each;
+    if (b->room > e->data->n_pictures)
+        b->room = e->data->n_pictures;
+    PRELU_TRY(prelu_mul(b->room * b->views_each, (size_t)e->model->classes, &scores, err));
+    b->prepared = prelu_calloc(b->room, sizeof *b->prepared);
+    b->st = prelu_calloc(b->room, sizeof *b->st);
+    b->errs = prelu_calloc(b->room, sizeof *b->errs);
+    b->views = prelu_calloc(b->room * b->views_each, sizeof *b->views);
+    b->scores = prelu_calloc(scores, sizeof *b->scores);
+    if (!b->prepared || !b->st || !b->errs || !b->views || !b->scores)
+        return prelu_fail(err, PRELU_E_NOMEM, "eval: %zu scores", scores);
+    for (size_t i = 0; i < b->room; i++)
+        b->st[i] = PRELU_E_CANCELLED;
+    return PRELU_OK;
+}
+
+static void block_deinit(block *b)
+{
+    if (b->st && b->prepared)
+        release_prepared(b);
+    prelu_free(b->prepared);
+    prelu_free(b->st);
+    prelu_free(b->errs);
+    prelu_free(b->views);
+    prelu_free(b->scores);
+}
+
+prelu_status train_evaluate(const train_evaluation *e, train_result *out, prelu_err *err)
+{
+    block b = {0};
+    train_result r = {0};
+    prelu_status st = block_init(&b, e, err);
+    for (size_t at = 0; at < e->data->n_pictures && !st; at += b.n) {
+        b.first = at;
+        b.n = e->data->n_pictures - at < b.room ? e->data->n_pictures - at : b.room;
+        st = run_block(&b, &r, err);
+        release_prepared(&b);
+        if (!st && e->progress && !e->progress(e->ctx, &r))
+            st = prelu_fail(err, PRELU_E_CANCELLED, "interrupted");
+    }
+    block_deinit(&b);
+    if (!st)
+        *out = r;
+    return st;
+}

@@ -1,0 +1,79 @@
+#ifndef TRAIN_FIT_H
+#define TRAIN_FIT_H
+#include "common.h"
+#include "loader.h"
+#include "prelu/train.h"
+#include "progress.h"
+#include "runlog.h"
+
+/** prelu-train fit, in parts: cmd_fit.c options, fit_setup.c data and network, fit_loop.c epochs,
+ *  fit_save.c what is written. */
+
+#define FIT_MAX_LR_STEPS 16
+
+typedef struct fit_options {
+    prelu_net_options net;
+    const char *data, *out, *run, *init;
+    int64_t epochs, batch, micro_batch, limit;
+    double lr, momentum, weight_decay, label_smoothing, warmup; /* warmup in epochs */
+    bool cosine;
+    double lr_steps[FIT_MAX_LR_STEPS]; /* epochs after which lr is divided by 10 */
+    int n_lr_steps;
+    int crop, resize, scale_min, scale_max; /* 0 = by the network */
+    double checkpoint_minutes;
+    int64_t cache_mb;
+    bool flip, quiet, resume;
+} fit_options;
+
+/** Where training stands; saved in the checkpoint with the sums of the epoch so far. */
+typedef struct fit_position {
+    uint64_t epoch, step; /* next to do, from 0 */
+    double loss_sum;      /* over the pictures of this epoch */
+    uint64_t images, correct, skipped;
+    double seconds; /* of training, all epochs */
+} fit_position;
+
+/** One line of the curve. */
+typedef struct fit_figures {
+    double train_loss, train_top1, val_top1, val_top5;
+    uint64_t val_images, val_skipped;
+    double images_per_s;
+} fit_figures;
+
+typedef struct fit {
+    fit_options o;
+    prelu_pool *pool;
+    int threads;
+    mdl_dataset *train, *val; /* val NULL: the folder has none */
+    prelu_model *model;
+    prelu_trainer *trainer;
+    mdl_loader *loader;
+    train_run run;
+    train_progress bar;
+    char digest[65];
+    float mean[3], std[3];
+    int micro_batch; /* really used */
+    fit_position at;
+    fit_figures last;
+    double saved_ms;      /* when the checkpoint was written */
+    prelu_err save_error; /* of the last checkpoint; clear if it was written */
+} fit;
+
+/** Everything up to the first step: data, network, run folder, checkpoint if resumed. */
+PRELU_MUST_CHECK prelu_status fit_setup(fit *f, prelu_err *err);
+/** Train to the end, or until stopped (E_CANCELLED, after a checkpoint). */
+PRELU_MUST_CHECK prelu_status fit_loop(fit *f, prelu_err *err);
+void fit_deinit(fit *f);
+
+/** The learning rate of a step; `progress` in epochs. */
+double fit_lr(const fit_options *o, double progress);
+
+/** config.json. */
+PRELU_MUST_CHECK prelu_status fit_write_config(fit *f, prelu_err *err);
+/** Write the checkpoint; a failure is kept in f->save_error, printed and logged. */
+void fit_checkpoint(fit *f);
+/** Read it. @return E_ARG it is of another network, data set or batch size. */
+PRELU_MUST_CHECK prelu_status fit_restore(fit *f, prelu_err *err);
+/** Trained parameters, labels and metadata into the model, and the model to --out. */
+PRELU_MUST_CHECK prelu_status fit_write_model(fit *f, prelu_err *err);
+#endif

@@ -1,0 +1,190 @@
+#include "evaluate.h"
+#include "fit.h"
+#include "stop.h"
+#include <math.h>
+#include <string.h>
+
+#define PI 3.14159265358979323846
+
+double fit_lr(const fit_options *o, double progress)
+{
+    double lr = o->lr;
+    if (progress < o->warmup)
+        return lr * (progress + 1e-3) / (o->warmup + 1e-3); /* never quite 0 */
+    if (o->cosine) {
+        double span = (double)o->epochs - o->warmup;
+        double part = span > 0 ? (progress - o->warmup) / span : 1;
+        return lr * 0.5 * (1 + cos(PI * (part > 1 ? 1 : part)));
+    }
+    for (int i = 0; i < o->n_lr_steps; i++)
+        if (progress >= o->lr_steps[i])
+            lr /= 10;
+    return lr;
+}
+
+static bool on_val(void *ctx, const train_result *r)
+{
+    fit *f = ctx;
+    train_progress_update(&f->bar, r->images + r->skipped, "");
+    return !train_stopped();
+}
+
+static prelu_status measure(fit *f, prelu_err *err)
+{
+    prelu_plan *plan = NULL;
+    prelu_session *session = NULL;
+    train_result r = {0};
+    prelu_status st = prelu_trainer_export(f->trainer, f->model->graph, err);
+    if (!st)
+        st = prelu_model_plan(&plan, f->model, PRELU_PRECISION_FP32, f->pool, err);
+    if (!st)
+        st = prelu_session_create(&session, plan, f->pool, 0, err);
+    if (!st) {
+        train_evaluation e = {.model = f->model,
+                              .session = session,
+                              .pool = f->pool,
+                              .data = f->val,
+                              .mode = PRELU_MODE_CENTER,
+                              .progress = on_val,
+                              .ctx = f};
+        train_progress_begin(&f->bar, stderr, f->o.quiet, "val", 0, f->val->n_pictures);
+        st = train_evaluate(&e, &r, err);
+        train_progress_end(&f->bar);
+    }
+    if (!st) {
+        f->last.val_images = r.images;
+        f->last.val_skipped = r.skipped;
+        f->last.val_top1 = r.images ? (double)r.top1 / (double)r.images : 0;
+        f->last.val_top5 = r.images ? (double)r.top5 / (double)r.images : 0;
+    }
+    prelu_session_destroy(&session);
+    prelu_plan_destroy(&plan);
+    return st;
+}
+
+static void log_epoch(fit *f, double lr, double seconds)
+{
+    const fit_figures *l = &f->last;
+    char val[160] = "", text[64] = "";
+    if (f->val) {
+        snprintf(val, sizeof val,
+                 ",\"val_top1\":%.6f,\"val_top5\":%.6f,\"val_images\":%llu,\"val_skipped\":%llu",
+                 l->val_top1, l->val_top5, (unsigned long long)l->val_images,
+                 (unsigned long long)l->val_skipped);
+        snprintf(text, sizeof text, ", val top-1 %.2f%%", 100 * l->val_top1);
+    }
+    train_run_log(&f->run,
+                  "{\"event\":\"epoch\",\"epoch\":%llu,\"lr\":%.6g,\"train_loss\":%.6f,"
+                  "\"train_top1\":%.6f%s,\"images\":%llu,\"skipped\":%llu,\"images_per_s\":%.1f,"
+                  "\"seconds\":%.1f}",
+                  (unsigned long long)f->at.epoch + 1, lr, l->train_loss, l->train_top1, val,
+                  (unsigned long long)f->at.images, (unsigned long long)f->at.skipped,
+                  l->images_per_s, seconds);
+    train_progress_line(&f->bar, false,
+                        "epoch %llu/%lld: loss %.4f, train top-1 %.2f%%%s, %.0f images/s",
+                        (unsigned long long)f->at.epoch + 1, (long long)f->o.epochs, l->train_loss,
+                        100 * l->train_top1, text, l->images_per_s);
+}
+
+static void begin_epoch(fit *f, size_t steps)
+{
+    char what[48];
+    uint64_t batch =
+        (uint64_t)f->o.batch < f->train->n_pictures ? (uint64_t)f->o.batch : f->train->n_pictures;
+    snprintf(what, sizeof what, "epoch %llu/%lld", (unsigned long long)f->at.epoch + 1,
+             (long long)f->o.epochs);
+    train_progress_begin(&f->bar, stderr, f->o.quiet, what, f->at.step * batch, steps * batch);
+}
+
+static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
+{
+    mdl_batch batch;
+    prelu_step_result r = {0};
+    char more[64];
+    PRELU_TRY(mdl_loader_next(f->loader, &batch, err));
+    uint64_t wanted =
+        (uint64_t)f->o.batch < f->train->n_pictures ? (uint64_t)f->o.batch : f->train->n_pictures;
+    *lr = fit_lr(&f->o, (double)f->at.epoch + (double)f->at.step / (double)steps);
+    if (batch.n)
+        PRELU_TRY(prelu_trainer_step(f->trainer, batch.views, batch.labels, batch.n, (float)*lr, &r,
+                                     err));
+    f->at.step++;
+    f->at.loss_sum += r.loss * (double)batch.n;
+    f->at.images += batch.n;
+    f->at.correct += r.correct;
+    f->at.skipped += wanted - batch.n;
+    snprintf(more, sizeof more, "loss %.3f top-1 %.1f%% lr %.2g", r.loss,
+             f->at.images ? 100 * (double)f->at.correct / (double)f->at.images : 0.0, *lr);
+    train_progress_update(&f->bar, f->at.step * wanted, more);
+    return PRELU_OK;
+}
+
+/* Where the run stands is in the checkpoint, so nothing of it is lost. */
+static prelu_status stop_here(fit *f, prelu_err *err)
+{
+    train_progress_end(&f->bar);
+    fit_checkpoint(f);
+    train_run_log(&f->run, "{\"event\":\"interrupted\",\"epoch\":%llu,\"step\":%llu}",
+                  (unsigned long long)f->at.epoch + 1, (unsigned long long)f->at.step);
+    if (f->save_error.code)
+        return prelu_fail(err, f->save_error.code, "interrupted, and the checkpoint failed: %s",
+                          f->save_error.text);
+    return prelu_fail(err, PRELU_E_CANCELLED,
+                      "interrupted in epoch %llu; --resume goes on from here",
+                      (unsigned long long)f->at.epoch + 1);
+}
+
+static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
+{
+    size_t steps = mdl_loader_steps(f->loader);
+    double start = train_now_ms();
+    uint64_t images = f->at.images;
+    begin_epoch(f, steps);
+    while (f->at.step < steps) {
+        double before = train_now_ms();
+        PRELU_TRY(one_step(f, steps, lr, err));
+        f->at.seconds += (train_now_ms() - before) / 1e3;
+        if (train_stopped())
+            return stop_here(f, err);
+        if (f->o.checkpoint_minutes > 0 && f->at.step < steps &&
+            train_now_ms() - f->saved_ms > f->o.checkpoint_minutes * 60e3)
+            fit_checkpoint(f);
+    }
+    train_progress_end(&f->bar);
+    if (!f->at.images)
+        return prelu_fail(err, PRELU_E_FORMAT, "none of %zu training pictures can be read",
+                          f->train->n_pictures);
+    double seconds = (train_now_ms() - start) / 1e3;
+    f->last.train_loss = f->at.loss_sum / (double)f->at.images;
+    f->last.train_top1 = (double)f->at.correct / (double)f->at.images;
+    if (f->at.images > images) /* nothing was left of an epoch resumed at its end */
+        f->last.images_per_s = (double)(f->at.images - images) / (seconds > 0 ? seconds : 1);
+    return PRELU_OK;
+}
+
+prelu_status fit_loop(fit *f, prelu_err *err)
+{
+    f->saved_ms = train_now_ms();
+    mdl_loader_seek(f->loader, f->at.epoch, f->at.step);
+    while (f->at.epoch < (uint64_t)f->o.epochs) {
+        double lr = 0, start = f->at.seconds;
+        PRELU_TRY(train_epoch(f, &lr, err));
+        if (f->val) {
+            prelu_status st = measure(f, err);
+            if (st == PRELU_E_CANCELLED) {
+                if (err)
+                    memset(err, 0, sizeof *err);
+                return stop_here(f, err); /* the epoch's measurement is repeated on --resume */
+            }
+            if (st)
+                return st;
+        }
+        log_epoch(f, lr, f->at.seconds - start);
+        f->at = (fit_position){.epoch = f->at.epoch + 1, .seconds = f->at.seconds};
+        fit_checkpoint(f);
+    }
+    /* Training that ends without a place to put it must not look like success. */
+    if (f->save_error.code)
+        return prelu_fail(err, f->save_error.code, "%s", f->save_error.text);
+    return PRELU_OK;
+}
