@@ -15,10 +15,12 @@ static void one_thread(void)
 static void run(const krn_gemm_args *g)
 {
     const int by_rows = g->a_ks == 1;
+    /* a single row or column may come with any stride; BLAS wants one that covers it */
+    const size_t ld = by_rows ? g->a_rs : g->a_ks, least = by_rows ? g->k : g->m;
     pthread_once(&once, one_thread);
     cblas_sgemm(CblasRowMajor, by_rows ? CblasNoTrans : CblasTrans, CblasTrans, (blasint)g->m,
                 (blasint)g->n, (blasint)g->k, 1.0f, g->a,
-                (blasint)(by_rows ? g->a_rs : g->a_ks), g->b, (blasint)g->b_panel,
+                (blasint)(ld > least ? ld : least), g->b, (blasint)g->b_panel,
                 g->accumulate ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
     if (g->ep)
         krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
