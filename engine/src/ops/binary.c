@@ -214,7 +214,7 @@ BINARY(op_div, "Div", div_run, div_grad)
 static void sum_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const prelu_shape *ys = &x->out[0].shape;
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     float *y = x->out[0].data;
     (void)phase;
     if (x->n_in == 1)

@@ -25,7 +25,7 @@ static prelu_status dropout_shape(const prelu_node *n, const prelu_shape *in, pr
 
 static void dropout_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     const float ratio = prelu_node_float(x->op->node, "ratio", 0.5f);
     const float scale = 1.0f / (1.0f - ratio);
     const uint64_t dropped = (uint64_t)((double)ratio * 0x1p32);

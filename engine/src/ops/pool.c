@@ -89,7 +89,7 @@ prelu_status pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu
     const bool ceil_mode = prelu_node_int(n, "ceil_mode", 0) != 0;
     *p = (pool){.count_padding = prelu_node_int(n, "count_include_pad", 0) != 0};
     PRELU_TRY(op_need_rank(x, 4, "x", err));
-    PRELU_TRY(op_check_size(x, err));
+    PRELU_TRY(op_check_map(x, err));
     if (!prelu_node_attr(n, "kernel_shape"))
         return prelu_fail(err, PRELU_E_FORMAT, "attribute kernel_shape is missing");
     PRELU_TRY(pair(n, "kernel_shape", 1, 1, p->kernel, err));

@@ -179,55 +179,7 @@ const op_def op_average_pool_grad = {.name = "AveragePoolGrad",
                                      .prepare = grad_prepare,
                                      .run = average_grad_run};
 
-/* GlobalMaxPool: forward a reduction, backward a pool with one window. */
-
-static prelu_status global_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
-                                 prelu_err *err)
-{
-    (void)n;
-    PRELU_TRY(op_need_rank(&in[0], 4, "input 0", err));
-    PRELU_TRY(op_check_size(&in[0], err));
-    out[0] = in[0];
-    out[0].dim[2] = out[0].dim[3] = 1;
-    return PRELU_OK;
-}
-
-static prelu_status global_prepare(const op_instance *inst, const op_tensor *in,
-                                   const op_tensor *out, op_work *work, prelu_err *err)
-{
-    const op_reduce_map map = op_reduce_to(&in[0].shape, &out[0].shape);
-    PRELU_TRY(op_need_f32(inst, in, 0, err));
-    op_reduce_prepare(&in[0].shape, &map, work);
-    return PRELU_OK;
-}
-
-static const float *fetch_input(const op_exec *x, float *buffer, size_t at, size_t n)
-{
-    (void)buffer, (void)n;
-    return (const float *)x->in[0].data + at;
-}
-
-static void global_max_run(const op_exec *x, int phase, size_t task, void *scratch)
-{
-    const op_reduce_map map = op_reduce_to(&x->in[0].shape, &x->out[0].shape);
-    op_reduce_run(x, &x->in[0].shape, &map, OP_REDUCE_MAX, 1.0, fetch_input, phase, task, scratch);
-}
-
-static prelu_status global_max_grad(op_grad_ctx *c, prelu_err *err)
-{
-    const prelu_value in[2] = {c->dout[0], c->g->nodes[c->node].in[0]};
-    return op_grad_one(c, 0, "GlobalMaxPoolGrad", "dx", in, 2, NULL, 0, err);
-}
-
-static prelu_status global_grad_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
-                                      prelu_err *err)
-{
-    prelu_shape y;
-    PRELU_TRY(global_shape(n, &in[1], &y, err));
-    PRELU_TRY(op_need_same(&in[0], "dy", &y, "the pooled shape", err));
-    out[0] = in[1];
-    return PRELU_OK;
-}
+/* Inputs: dy (n,c,1,1), x. */
 
 static prelu_status global_grad_prepare(const op_instance *inst, const op_tensor *in,
                                         const op_tensor *out, op_work *work, prelu_err *err)
@@ -246,21 +198,11 @@ static void global_grad_run(const op_exec *x, int phase, size_t task, void *scra
     run(x, &p, task, scratch, max_backward);
 }
 
-const op_def op_global_max_pool = {.name = "GlobalMaxPool",
-                                   .min_in = 1,
-                                   .max_in = 1,
-                                   .min_out = 1,
-                                   .max_out = 1,
-                                   .shape = global_shape,
-                                   .prepare = global_prepare,
-                                   .run = global_max_run,
-                                   .grad = global_max_grad};
-
 const op_def op_global_max_pool_grad = {.name = "GlobalMaxPoolGrad",
                                         .min_in = 2,
                                         .max_in = 2,
                                         .min_out = 1,
                                         .max_out = 1,
-                                        .shape = global_grad_shape,
+                                        .shape = op_global_grad_shape,
                                         .prepare = global_grad_prepare,
                                         .run = global_grad_run};

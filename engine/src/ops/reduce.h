@@ -29,4 +29,10 @@ void op_reduce_prepare(const prelu_shape *from, const op_reduce_map *map, op_wor
 void op_reduce_run(const op_exec *x, const prelu_shape *from, const op_reduce_map *map,
                    op_reduction kind, double scale, op_reduce_fetch *fetch, int phase, size_t task,
                    void *scratch);
+
+/** Shape rules of the global pools and of their gradient ops (dy, x). */
+prelu_status op_global_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                             prelu_err *err);
+prelu_status op_global_grad_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                                  prelu_err *err);
 #endif

@@ -140,14 +140,14 @@ const op_def op_reduce_mean = {.name = "ReduceMean",
                                .prepare = reduce_prepare,
                                .run = reduce_mean_run};
 
-/* GlobalAveragePool: (n,c,h,w) to (n,c,1,1). */
+/* GlobalAveragePool, GlobalMaxPool: (n,c,h,w) to (n,c,1,1). */
 
-static prelu_status global_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
-                                 prelu_err *err)
+prelu_status op_global_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                             prelu_err *err)
 {
     (void)n;
-    PRELU_TRY(op_need_rank(&in[0], 4, "input 0", err));
-    PRELU_TRY(op_check_size(&in[0], err));
+    PRELU_TRY(op_need_rank(&in[0], 4, "x", err));
+    PRELU_TRY(op_check_map(&in[0], err));
     out[0] = in[0];
     out[0].dim[2] = out[0].dim[3] = 1;
     return PRELU_OK;
@@ -180,18 +180,40 @@ const op_def op_global_average_pool = {.name = "GlobalAveragePool",
                                        .max_in = 1,
                                        .min_out = 1,
                                        .max_out = 1,
-                                       .shape = global_shape,
+                                       .shape = op_global_shape,
                                        .prepare = global_prepare,
                                        .run = global_average_run,
                                        .grad = global_average_grad};
 
+static void global_max_run(const op_exec *x, int phase, size_t task, void *scratch)
+{
+    const op_reduce_map map = op_reduce_to(&x->in[0].shape, &x->out[0].shape);
+    op_reduce_run(x, &x->in[0].shape, &map, OP_REDUCE_MAX, 1.0, fetch_input, phase, task, scratch);
+}
+
+static prelu_status global_max_grad(op_grad_ctx *c, prelu_err *err)
+{
+    const prelu_value in[2] = {c->dout[0], c->g->nodes[c->node].in[0]};
+    return op_grad_one(c, 0, "GlobalMaxPoolGrad", "dx", in, 2, NULL, 0, err);
+}
+
+const op_def op_global_max_pool = {.name = "GlobalMaxPool",
+                                   .min_in = 1,
+                                   .max_in = 1,
+                                   .min_out = 1,
+                                   .max_out = 1,
+                                   .shape = op_global_shape,
+                                   .prepare = global_prepare,
+                                   .run = global_max_run,
+                                   .grad = global_max_grad};
+
 /* Inputs: dy (n,c,1,1), x (its shape). Each element of a map gets dy / (h w). */
 
-static prelu_status global_grad_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
-                                      prelu_err *err)
+prelu_status op_global_grad_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                                  prelu_err *err)
 {
     prelu_shape pooled;
-    PRELU_TRY(global_shape(n, &in[1], &pooled, err));
+    PRELU_TRY(op_global_shape(n, &in[1], &pooled, err));
     PRELU_TRY(op_need_same(&in[0], "dy", &pooled, "the pooled shape", err));
     out[0] = in[1];
     return PRELU_OK;
@@ -229,6 +251,6 @@ const op_def op_global_average_pool_grad = {.name = "GlobalAveragePoolGrad",
                                             .min_out = 1,
                                             .max_out = 1,
                                             .shape_only = 1u << 1,
-                                            .shape = global_grad_shape,
+                                            .shape = op_global_grad_shape,
                                             .prepare = global_grad_prepare,
                                             .run = global_average_grad_run};

@@ -6,7 +6,7 @@
 
 static void relu_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
         s.y[i] = s.a[i] < 0.0f ? 0.0f : s.a[i];
@@ -15,7 +15,7 @@ static void relu_run(const op_exec *x, int phase, size_t task, void *scratch)
 /* dx = dy where y > 0: the result alone tells where x was positive, so x need not be kept. */
 static void relu_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
         s.y[i] = s.b[i] > 0.0f ? s.a[i] : 0.0f;
@@ -50,7 +50,7 @@ const op_def op_relu_grad = {.name = "ReluGrad",
 
 static void leaky_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     const float alpha = prelu_node_float(x->op->node, "alpha", 0.01f);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
@@ -59,7 +59,7 @@ static void leaky_run(const op_exec *x, int phase, size_t task, void *scratch)
 
 static void leaky_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     const float alpha = prelu_node_float(x->op->node, "alpha", 0.01f);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
@@ -97,7 +97,7 @@ const op_def op_leaky_relu_grad = {.name = "LeakyReluGrad",
 
 static void identity_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
     if (s.y != s.a)
         memcpy(s.y, s.a, s.n * sizeof *s.y);
@@ -123,7 +123,7 @@ const op_def op_identity = {.name = "Identity",
 
 static void sigmoid_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
         s.y[i] = 1.0f / (1.0f + expf(-s.a[i]));
@@ -132,7 +132,7 @@ static void sigmoid_run(const op_exec *x, int phase, size_t task, void *scratch)
 /* dx = dy y (1 - y) */
 static void sigmoid_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
         s.y[i] = s.a[i] * s.b[i] * (1.0f - s.b[i]);
@@ -173,7 +173,7 @@ static float clamp(float v, float lo, float hi)
 
 static void clip_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     const float lo = prelu_node_float(x->op->node, "min", -INFINITY);
     const float hi = prelu_node_float(x->op->node, "max", INFINITY);
     (void)phase, (void)scratch;
@@ -193,7 +193,7 @@ const op_def op_clip = {.name = "Clip",
 
 static void hard_sigmoid_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     const float alpha = prelu_node_float(x->op->node, "alpha", 0.2f);
     const float beta = prelu_node_float(x->op->node, "beta", 0.5f);
     (void)phase, (void)scratch;
@@ -213,7 +213,7 @@ const op_def op_hard_sigmoid = {.name = "HardSigmoid",
 
 static void hard_swish_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const op_slice s = op_slice_of(x, task);
+    const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.n; i++)
         s.y[i] = s.a[i] * clamp(s.a[i] * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f);

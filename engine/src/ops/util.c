@@ -48,6 +48,15 @@ prelu_status op_check_size(const prelu_shape *s, prelu_err *err)
     return PRELU_OK;
 }
 
+prelu_status op_check_map(const prelu_shape *s, prelu_err *err)
+{
+    const int64_t h = s->dim[2], w = s->dim[3];
+    PRELU_TRY(op_check_size(s, err));
+    if (h > 0 && w > 0 && h > INT32_MAX / w)
+        return prelu_fail(err, PRELU_E_LIMIT, "a map of %lld x %lld", (long long)h, (long long)w);
+    return PRELU_OK;
+}
+
 prelu_status op_ints(const prelu_node *n, const char *name, size_t want, int64_t lo, int64_t hi,
                      const int64_t **v, size_t *len, prelu_err *err)
 {
@@ -259,9 +268,9 @@ void op_work_elementwise(op_work *work, size_t count, double bytes)
     work->flops[0] = 1 + bytes * (double)(count < OP_CHUNK ? count : OP_CHUNK);
 }
 
-op_slice op_slice_of(const op_exec *x, size_t task)
+op_piece op_piece_of(const op_exec *x, size_t task)
 {
-    op_slice s = {.y = x->out[0].data, .a = x->in[0].data};
+    op_piece s = {.y = x->out[0].data, .a = x->in[0].data};
     size_t begin, end;
     op_part(op_count(&x->out[0].shape), OP_CHUNK, task, &begin, &end);
     s.y += begin;

@@ -21,6 +21,8 @@ size_t op_count(const prelu_shape *s);
 bool op_known(const prelu_shape *s);
 /** Of the known dims: E_FORMAT when one is 0, E_LIMIT above OP_MAX_COUNT elements. */
 prelu_status op_check_size(const prelu_shape *s, prelu_err *err);
+/** op_check_size of a (n,c,h,w), and that an int32_t can number the places of a map. */
+prelu_status op_check_map(const prelu_shape *s, prelu_err *err);
 
 /** Attribute of kind INTS; absent: *v = NULL, *len = 0. @param want its length, 0 = any;
  *  each number must lie in lo..hi. */
@@ -78,12 +80,12 @@ bool op_broadcasts_to(const prelu_shape *small, const prelu_shape *big);
 void op_work_elementwise(op_work *work, size_t count, double bytes);
 
 /** Part `task` of an element-wise op whose operands all have the output's shape. */
-typedef struct op_slice {
+typedef struct op_piece {
     float *y;
     const float *a, *b; /* inputs 0 and 1; NULL where there is none */
     size_t n;
-} op_slice;
-op_slice op_slice_of(const op_exec *x, size_t task);
+} op_piece;
+op_piece op_piece_of(const op_exec *x, size_t task);
 
 /** Shape rule "output 0 is like input 0" (of a known size that does not overflow). */
 prelu_status op_shape_like_first(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
