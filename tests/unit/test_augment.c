@@ -1,0 +1,118 @@
+/* Random choices of training: within bounds, spread, and the same whenever they are asked for. */
+#include "augment.h"
+#include "check.h"
+#include <stdbool.h>
+
+static const mdl_augment small = {32, 32, 40, true, 1};
+
+static void draws_are_repeatable(void **state)
+{
+    prelu_err err = {0};
+    (void)state;
+    for (uint64_t p = 0; p < 50; p++) {
+        mdl_choice a, b;
+        check_ok(mdl_augment_draw(&small, 3, p, 32, 32, &a, &err), &err);
+        check_ok(mdl_augment_draw(&small, 3, p, 32, 32, &b, &err), &err);
+        assert_true(a.width == b.width && a.x == b.x && a.y == b.y && a.mirror == b.mirror);
+    }
+}
+
+static void draws_stay_inside_and_reach_all(void **state)
+{
+    prelu_err err = {0};
+    int sides[41] = {0}, corners = 0, mirrored = 0;
+    (void)state;
+    for (uint64_t p = 0; p < 4000; p++) {
+        mdl_choice c;
+        check_ok(mdl_augment_draw(&small, 0, p, 48, 32, &c, &err), &err);
+        assert_in_range(c.height, 32, 40);
+        assert_int_equal(c.width, 48 * c.height / 32);
+        assert_true(c.x >= 0 && c.x + 32 <= c.width);
+        assert_true(c.y >= 0 && c.y + 32 <= c.height);
+        sides[c.height]++;
+        corners += c.x == 0 || c.x + 32 == c.width;
+        mirrored += c.mirror;
+    }
+    for (int s = 32; s <= 40; s++)
+        assert_in_range(sides[s], 4000 / 9 - 100, 4000 / 9 + 100);
+    assert_true(corners > 0);
+    assert_in_range(mirrored, 1850, 2150);
+}
+
+static void seed_and_epoch_matter(void **state)
+{
+    prelu_err err = {0};
+    mdl_augment other = small;
+    int by_epoch = 0, by_seed = 0;
+    (void)state;
+    other.seed = 2;
+    for (uint64_t p = 0; p < 100; p++) {
+        mdl_choice a, b, c;
+        check_ok(mdl_augment_draw(&small, 0, p, 32, 32, &a, &err), &err);
+        check_ok(mdl_augment_draw(&small, 1, p, 32, 32, &b, &err), &err);
+        check_ok(mdl_augment_draw(&other, 0, p, 32, 32, &c, &err), &err);
+        by_epoch += a.width != b.width || a.x != b.x || a.mirror != b.mirror;
+        by_seed += a.width != c.width || a.x != c.x || a.mirror != c.mirror;
+    }
+    assert_true(by_epoch > 70 && by_seed > 70);
+}
+
+static void no_flip_never_mirrors(void **state)
+{
+    prelu_err err = {0};
+    mdl_augment a = small;
+    (void)state;
+    a.flip = false;
+    for (uint64_t p = 0; p < 100; p++) {
+        mdl_choice c;
+        check_ok(mdl_augment_draw(&a, 0, p, 32, 32, &c, &err), &err);
+        assert_false(c.mirror);
+    }
+}
+
+static void order_is_a_new_permutation_each_epoch(void **state)
+{
+    enum { N = 1000 };
+    static uint32_t first[N], again[N], next[N];
+    static bool seen[N];
+    size_t same = 0;
+    (void)state;
+    mdl_augment_order(7, 4, first, N);
+    mdl_augment_order(7, 4, again, N);
+    mdl_augment_order(7, 5, next, N);
+    assert_memory_equal(first, again, sizeof first);
+    for (size_t i = 0; i < N; i++) {
+        assert_in_range(first[i], 0, N - 1);
+        assert_false(seen[first[i]]);
+        seen[first[i]] = true;
+        same += first[i] == next[i];
+    }
+    assert_true(same < 10);
+    mdl_augment_order(7, 4, first, 1);
+    assert_int_equal(first[0], 0);
+}
+
+static void refuses_scales_below_the_crop(void **state)
+{
+    prelu_err err = {0};
+    mdl_choice c;
+    mdl_augment a = {32, 31, 40, true, 1}, b = {32, 40, 32, true, 1};
+    (void)state;
+    check_fails(mdl_augment_draw(&a, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
+    check_fails(mdl_augment_draw(&b, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
+    /* 1 x 65500 at shorter side 32 would be two million pixels wide */
+    assert_int_not_equal(mdl_augment_draw(&small, 0, 0, 65500, 1, &c, NULL), PRELU_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_are_repeatable),
+        cmocka_unit_test(draws_stay_inside_and_reach_all),
+        cmocka_unit_test(seed_and_epoch_matter),
+        cmocka_unit_test(no_flip_never_mirrors),
+        cmocka_unit_test(order_is_a_new_permutation_each_epoch),
+        cmocka_unit_test(refuses_scales_below_the_crop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+/* Batches: the same whatever the threads and the cache; damaged pictures are left out and named. */
+#define _XOPEN_SOURCE 700
+#include "check.h"
+#include "dataset_files.h"
+#include "loader.h"
+#include "prelu/mem.h"
+
+enum { CLASSES = 3, EACH = 7, BATCH = 5, CROP = 16 };
+
+static data_folder folder;
+static mdl_dataset *data;
+
+static int setup(void **state)
+{
+    prelu_err err = {0};
+    (void)state;
+    data_folder_make(&folder);
+    for (int c = 0; c < CLASSES; c++)
+        for (int i = 0; i < EACH; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "train/%d/%d.jpg", c, i);
+            data_folder_jpeg(&folder, name, 20 + i, 18 + c, c, (uint64_t)(c * 100 + i));
+        }
+    data_folder_write(&folder, "train/1/bad.jpg", "damaged", 7);
+    return mdl_dataset_open(&data, folder.path, "train", NULL, 0, &err) ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    mdl_dataset_destroy(&data);
+    data_folder_remove(&folder);
+    return 0;
+}
+
+static int named;
+static void on_bad(void *ctx, const char *name, const char *why)
+{
+    (void)ctx;
+    assert_string_equal(name, "train/1/bad.jpg");
+    assert_true(why[0] != 0);
+    named++;
+}
+
+static mdl_loader *open_loader(prelu_pool *pool, size_t cache_bytes, size_t batch)
+{
+    prelu_err err = {0};
+    mdl_loader *l = NULL;
+    mdl_loader_options o = {.data = data,
+                            .pool = pool,
+                            .batch = batch,
+                            .augment = {CROP, CROP, 24, true, 9},
+                            .cache_bytes = cache_bytes,
+                            .bad = on_bad};
+    check_ok(mdl_loader_create(&l, &o, &err), &err);
+    return l;
+}
+
+static uint64_t hash_batch(const mdl_batch *b)
+{
+    uint64_t h = 1469598103934665603u;
+    for (size_t i = 0; i < b->n; i++) {
+        const prelu_view *v = &b->views[i];
+        h = (h ^ (uint64_t)b->labels[i] ^ (v->mirror ? 77u : 0u)) * 1099511628211u;
+        assert_int_equal(v->width, CROP);
+        assert_int_equal(v->height, CROP);
+        for (int y = 0; y < CROP; y++)
+            for (int x = 0; x < 3 * CROP; x++)
+                h = (h ^ v->data[(size_t)y * v->stride + (size_t)x]) * 1099511628211u;
+    }
+    return h;
+}
+
+static void run(mdl_loader *l, uint64_t *hashes, size_t n)
+{
+    prelu_err err = {0};
+    for (size_t i = 0; i < n; i++) {
+        mdl_batch b;
+        check_ok(mdl_loader_next(l, &b, &err), &err);
+        assert_int_equal(b.epoch, i / mdl_loader_steps(l));
+        assert_int_equal(b.step, i % mdl_loader_steps(l));
+        hashes[i] = hash_batch(&b);
+    }
+}
+
+static void batches_do_not_depend_on_threads_or_cache(void **state)
+{
+    static const size_t caches[] = {0, 4000, 1 << 20};
+    prelu_err err = {0};
+    uint64_t first[12], other[12];
+    (void)state;
+    mdl_loader *l = open_loader(NULL, 0, BATCH);
+    assert_int_equal(mdl_loader_steps(l), (CLASSES * EACH + 1) / BATCH);
+    named = 0;
+    run(l, first, 12);
+    assert_int_equal(named, 1);
+    assert_int_equal(mdl_loader_bad(l), 1);
+    mdl_loader_destroy(&l);
+    assert_true(first[0] != first[4]); /* another epoch, another order */
+    for (int threads = 1; threads <= 3; threads++)
+        for (size_t c = 0; c < 3; c++) {
+            prelu_pool *pool = NULL;
+            check_ok(prelu_pool_create(&pool, threads, &err), &err);
+            l = open_loader(pool, caches[c], BATCH);
+            run(l, other, 12);
+            assert_memory_equal(first, other, sizeof first);
+            mdl_loader_destroy(&l);
+            prelu_pool_destroy(&pool);
+        }
+}
+
+static void seek_gives_the_same_batch(void **state)
+{
+    prelu_err err = {0};
+    prelu_pool *pool = NULL;
+    uint64_t hashes[12];
+    mdl_batch b;
+    (void)state;
+    check_ok(prelu_pool_create(&pool, 2, &err), &err);
+    mdl_loader *l = open_loader(pool, 1 << 20, BATCH);
+    run(l, hashes, 12);
+    mdl_loader_seek(l, 1, 2);
+    check_ok(mdl_loader_next(l, &b, &err), &err);
+    assert_true(hash_batch(&b) == hashes[6]);
+    mdl_loader_destroy(&l); /* with a batch begun */
+    prelu_pool_destroy(&pool);
+}
+
+static void an_epoch_holds_every_picture_once(void **state)
+{
+    prelu_err err = {0};
+    int count[CLASSES] = {0};
+    mdl_batch b;
+    (void)state;
+    mdl_loader *l = open_loader(NULL, 1 << 20, 1);
+    for (size_t i = 0; i < mdl_loader_steps(l); i++) {
+        check_ok(mdl_loader_next(l, &b, &err), &err);
+        for (size_t k = 0; k < b.n; k++)
+            count[b.labels[k]]++;
+    }
+    for (int c = 0; c < CLASSES; c++)
+        assert_int_equal(count[c], EACH);
+    mdl_loader_destroy(&l);
+}
+
+static void a_batch_is_at_most_all_pictures(void **state)
+{
+    prelu_err err = {0};
+    mdl_batch b;
+    (void)state;
+    mdl_loader *l = open_loader(NULL, 0, 1000);
+    assert_int_equal(mdl_loader_steps(l), 1);
+    check_ok(mdl_loader_next(l, &b, &err), &err);
+    assert_int_equal(b.n, CLASSES * EACH);
+    mdl_loader_destroy(&l);
+}
+
+static void memory_that_fails_is_no_damaged_picture(void **state)
+{
+    prelu_err err = {0};
+    prelu_status st = PRELU_E_NOMEM;
+    (void)state;
+    for (size_t nth = 1; st; nth++) {
+        mdl_loader *l = NULL;
+        mdl_batch b;
+        mdl_loader_options o = {
+            .data = data, .batch = 4, .augment = {CROP, CROP, 24, true, 9}, .cache_bytes = 4000};
+        assert_true(nth < 500);
+        memset(&err, 0, sizeof err);
+        prelu_alloc_fail_from(nth);
+        st = mdl_loader_create(&l, &o, &err);
+        for (int i = 0; i < 2 && !st; i++)
+            st = mdl_loader_next(l, &b, &err);
+        prelu_alloc_fail_from(0);
+        assert_true(st == PRELU_OK || st == PRELU_E_NOMEM);
+        if (l)
+            assert_true(mdl_loader_bad(l) <= 1);
+        mdl_loader_destroy(&l);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batches_do_not_depend_on_threads_or_cache),
+        cmocka_unit_test(seek_gives_the_same_batch),
+        cmocka_unit_test(an_epoch_holds_every_picture_once),
+        cmocka_unit_test(a_batch_is_at_most_all_pictures),
+        cmocka_unit_test(memory_that_fails_is_no_damaged_picture),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
