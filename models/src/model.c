@@ -8,30 +8,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-prelu_status mdl_map_file(mdl_map *out, const char *path, prelu_err *err)
+prelu_status mdl_map_fd(mdl_map *out, int fd, const char *name, prelu_err *err)
 {
-    prelu_status st = PRELU_OK;
     struct stat s;
     void *p;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
-    if (fd < 0)
-        return prelu_fail(err, prelu_status_from_errno(errno), "%s: %s", path, strerror(errno));
     if (fstat(fd, &s))
-        st = prelu_fail(err, PRELU_E_IO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(s.st_mode))
-        st = prelu_fail(err, PRELU_E_FORMAT, "%s: not a regular file", path);
-    else if (s.st_size <= 0)
-        st = prelu_fail(err, PRELU_E_FORMAT, "%s: the file is empty", path);
-    if (st)
-        goto out;
+        return prelu_fail(err, PRELU_E_IO, "%.120s: %s", name, strerror(errno));
+    if (!S_ISREG(s.st_mode))
+        return prelu_fail(err, PRELU_E_FORMAT, "%.120s: not a regular file", name);
+    if (s.st_size <= 0)
+        return prelu_fail(err, PRELU_E_FORMAT, "%.120s: the file is empty", name);
     p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED) {
-        st = prelu_fail(err, prelu_status_from_errno(errno), "%s: mmap: %s", path, strerror(errno));
-        goto out;
-    }
+    if (p == MAP_FAILED)
+        return prelu_fail(err, prelu_status_from_errno(errno), "%.120s: mmap: %s", name,
+                          strerror(errno));
     out->data = p;
     out->len = (size_t)s.st_size;
-out:
+    return PRELU_OK;
+}
+
+prelu_status mdl_map_file(mdl_map *out, const char *path, prelu_err *err)
+{
+    prelu_status st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+    if (fd < 0)
+        return prelu_fail(err, prelu_status_from_errno(errno), "%.120s: %s", path, strerror(errno));
+    st = mdl_map_fd(out, fd, path, err);
     close(fd);
     return st;
 }
@@ -53,17 +55,37 @@ prelu_status mdl_text_set(char **dst, const char *s, prelu_err *err)
     return PRELU_OK;
 }
 
-/* The output that a Softmax writes, and what that reads. */
+/* The Softmax whose output, perhaps in another shape, is v; else PRELU_NONE. */
+static int softmax_of(const prelu_graph *g, prelu_value v)
+{
+    static const char *const reshapes[] = {"Flatten", "Reshape", "Squeeze", "Identity"};
+    for (int steps = 0; steps < 4; steps++) {
+        int node = g->values[v].producer;
+        bool passes = false;
+        if (node == PRELU_NONE)
+            return PRELU_NONE;
+        if (!strcmp(g->nodes[node].op, "Softmax"))
+            return node;
+        for (size_t i = 0; i < sizeof reshapes / sizeof *reshapes; i++)
+            passes = passes || !strcmp(g->nodes[node].op, reshapes[i]);
+        if (!passes)
+            return PRELU_NONE;
+        v = g->nodes[node].in[0];
+    }
+    return PRELU_NONE;
+}
+
+/* The last output that a Softmax makes, and what that reads. */
 static void find_softmax(prelu_model *m)
 {
     const prelu_graph *g = m->graph;
     m->logits = m->prob = PRELU_NONE;
     for (int i = g->n_outputs - 1; i >= 0; i--) {
-        int producer = g->values[g->outputs[i]].producer;
-        if (producer == PRELU_NONE || strcmp(g->nodes[producer].op, "Softmax"))
+        int node = softmax_of(g, g->outputs[i]);
+        if (node == PRELU_NONE)
             continue;
         m->prob = g->outputs[i];
-        m->logits = g->nodes[producer].in[0];
+        m->logits = g->nodes[node].in[0];
         return;
     }
 }

@@ -21,6 +21,8 @@ struct prelu_model_extra {
 
 /** @return E_NOTFOUND, E_PERM, E_IO; E_FORMAT an empty file or no regular one. */
 PRELU_MUST_CHECK prelu_status mdl_map_file(mdl_map *out, const char *path, prelu_err *err);
+/** The same of an open file, which stays the caller's; `name` is for messages. */
+PRELU_MUST_CHECK prelu_status mdl_map_fd(mdl_map *out, int fd, const char *name, prelu_err *err);
 void mdl_map_deinit(mdl_map *map);
 /** *dst = copy of s (NULL: none); the old text is freed. */
 PRELU_MUST_CHECK prelu_status mdl_text_set(char **dst, const char *s, prelu_err *err);
