@@ -313,28 +313,26 @@ prelu_status gr_take_input_affine(prelu_graph *g, gr_input_affine *a, prelu_err 
     float v[4];
     int reader;
     (void)err;
-    *a = (gr_input_affine){.target = PRELU_NONE, .identity = true, .scale = {1, 1, 1, 1}};
+    *a = (gr_input_affine){.scale = {1, 1, 1, 1}};
     for (int i = 0; i < g->n_values && x == PRELU_NONE; i++)
         if (g->values[i].is_input && g->values[i].role == PRELU_ROLE_NONE)
             x = i;
-    a->target = x;
     if (x == PRELU_NONE || g->values[x].shape.rank != 4 || g->values[x].shape.dim[1] < 1 ||
         g->values[x].shape.dim[1] > 4)
         return PRELU_OK;
     const size_t c = (size_t)g->values[x].shape.dim[1];
-    while (uses(g, a->target, &reader) == 1 && reader != PRELU_NONE) {
+    while (uses(g, x, &reader) == 1 && reader != PRELU_NONE) {
         const prelu_node *n = &g->nodes[reader];
         const bool sub = is_op(n, "Sub"), plus = is_op(n, "Add"), times = is_op(n, "Mul"),
                    div = is_op(n, "Div");
-        if (!(sub || plus || times || div) || !by_channel(g, n, a->target, c, v))
+        if (!(sub || plus || times || div) || !by_channel(g, n, x, c, v))
             break;
         for (size_t i = 0; i < c; i++) {
             const double f = (double)v[i];
             add[i] = sub ? add[i] - f : plus ? add[i] + f : times ? add[i] * f : add[i] / f;
             mul[i] = times ? mul[i] * f : div ? mul[i] / f : mul[i];
         }
-        a->target = n->out[0];
-        a->identity = false;
+        replace_uses(g, n->out[0], x);
         remove_node(g, reader);
     }
     for (size_t i = 0; i < c; i++) {

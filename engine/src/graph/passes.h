@@ -14,11 +14,9 @@ prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err);
 prelu_status gr_prune(prelu_graph *g, prelu_err *err);
 
 /** Arithmetic of preprocessing at the head of the graph, y = (x - shift) * scale by channel, taken
- *  off the graph: *target is the value that the input op writes. Without such nodes target is the
- *  input, shift 0 and scale 1. */
+ *  off the graph: what feeds the first input does it on the way in. Without such nodes shift 0 and
+ *  scale 1. */
 typedef struct gr_input_affine {
-    prelu_value target;
-    bool identity;
     float shift[4], scale[4];
 } gr_input_affine;
 prelu_status gr_take_input_affine(prelu_graph *g, gr_input_affine *a, prelu_err *err);

@@ -142,7 +142,7 @@ static void try_in_place(const prelu_session *s, lives *l, const int *last, int 
         return;
     const prelu_value from = n->in[0], to = n->out[0];
     const prelu_value_info *v = &g->values[from];
-    const bool owned = v->producer != PRELU_NONE || from == s->plan->input.target;
+    const bool owned = v->producer != PRELU_NONE || is_fed(v);
     int readers = 0;
     for (int k = 0; k < n->n_in; k++)
         readers += n->in[k] == from;
@@ -172,11 +172,7 @@ static prelu_status find_lives(prelu_session *s, lives *l, int *last, prelu_err 
         last[s->plan->outputs[i]] = g->n_nodes;
     for (int v = 0; v < g->n_values; v++) {
         const bool computed = g->values[v].producer != PRELU_NONE;
-        const bool fed = (is_fed(&g->values[v]) && v != s->plan->input.target &&
-                          s->plan->input.identity) ||
-                         v == s->plan->input.target;
-        const bool plain_feed = is_fed(&g->values[v]) && last[v] >= 0;
-        if (!computed && !fed && !plain_feed)
+        if (!computed && !(is_fed(&g->values[v]) && last[v] >= 0))
             continue;
         l->blocks[v].first = computed ? g->values[v].producer : -1;
         l->blocks[v].last = last[v] > l->blocks[v].first ? last[v] : l->blocks[v].first;
@@ -308,8 +304,6 @@ prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h, int64
     s->h = h;
     s->w = w;
     st = prelu_graph_infer(s->plan->g, n, h, w, s->shapes, err);
-    if (!st && s->plan->input.target != PRELU_NONE && !s->plan->input.identity)
-        s->shapes[s->plan->input.target] = s->shapes[s->feeds[0].value];
     if (!st)
         st = lay_out(s, err);
     if (st)
@@ -384,7 +378,7 @@ prelu_status prelu_session_begin(prelu_session *s, prelu_err *err)
     const prelu_graph *g = s->plan->g;
     PRELU_TRY(need_shape(s, err));
     for (int i = 0; i < s->n_feeds; i++)
-        if (s->feeds[i].source == GR_FEED_NONE && (i == 0 || s->data[s->feeds[i].value]))
+        if (s->feeds[i].source == GR_FEED_NONE && s->data[s->feeds[i].value])
             return prelu_fail(err, PRELU_E_ARG, "input '%.64s' is not set",
                               g->values[s->feeds[i].value].name);
     for (int i = 0; i < g->n_values; i++)
@@ -416,11 +410,10 @@ static void feed_all(prelu_session *s)
 {
     const gr_input_affine *a = &s->plan->input;
     for (int i = 0; i < s->n_feeds; i++) {
-        const bool first = i == 0 && a->target != PRELU_NONE;
-        const prelu_value to = first ? a->target : s->feeds[i].value;
+        const prelu_value to = s->feeds[i].value;
         if (s->data[to] && s->feeds[i].source != GR_FEED_NONE)
             gr_feed_run(&s->feeds[i], &s->shapes[to], s->plan->g->values[to].dtype,
-                        first ? a : NULL, s->data[to], s->pool);
+                        i == 0 ? a : NULL, s->data[to], s->pool);
     }
 }
 
