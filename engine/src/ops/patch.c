@@ -59,7 +59,7 @@ prelu_status op_patch_of_conv(op_patch *g, const prelu_node *n, const prelu_shap
     if (!op_known(x) || !op_known(w))
         return prelu_fail(err, PRELU_E_ARG, "sizes are not known");
     if (groups < 1 || groups > w->dim[0] || w->dim[0] % groups ||
-        groups > INT64_MAX / (w->dim[1] + 1) || x->dim[1] != w->dim[1] * groups)
+        w->dim[1] < 0 || w->dim[1] > INT64_MAX / groups || x->dim[1] != w->dim[1] * groups)
         return prelu_fail(err, PRELU_E_FORMAT,
                           "%lld channels do not fit filters (%lld,%lld,..) in %lld groups",
                           (long long)x->dim[1], (long long)w->dim[0], (long long)w->dim[1],
