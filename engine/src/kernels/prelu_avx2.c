@@ -21,8 +21,8 @@ void krn_prelu_f32__avx2(float *y, const float *x, const float *a, size_t rows, 
         for (size_t j = 0; j < whole; j += 8)
             _mm256_storeu_ps(y + j, prelu8(_mm256_loadu_ps(x + j), _mm256_loadu_ps(a + j)));
         if (whole < c)
-            _mm256_maskstore_ps(y + whole, tail,
-                                prelu8(_mm256_maskload_ps(x + whole, tail),
-                                       _mm256_maskload_ps(a + whole, tail)));
+            _mm256_maskstore_ps(
+                y + whole, tail,
+                prelu8(_mm256_maskload_ps(x + whole, tail), _mm256_maskload_ps(a + whole, tail)));
     }
 }

@@ -37,10 +37,7 @@ static float epsilon_at(const op_exec *x)
 }
 
 /* Rows of an element-wise task. */
-static size_t rows_per_task(op_channels v)
-{
-    return v.c < OP_CHUNK ? OP_CHUNK / v.c : 1;
-}
+static size_t rows_per_task(op_channels v) { return v.c < OP_CHUNK ? OP_CHUNK / v.c : 1; }
 
 static prelu_status inference_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
                                     prelu_err *err)
@@ -232,7 +229,8 @@ static prelu_status train_grad(op_grad_ctx *c, prelu_err *err)
     const prelu_value in[5] = {c->dout[0], n->in[0], n->in[1], n->out[1], n->out[2]};
     for (int i = 1; i < n->n_out; i++)
         if (c->dout[i] != PRELU_NONE)
-            return prelu_fail(err, PRELU_E_UNSUPPORTED, "no gradient flows through mean or variance");
+            return prelu_fail(err, PRELU_E_UNSUPPORTED,
+                              "no gradient flows through mean or variance");
     if (c->dout[0] == PRELU_NONE)
         return PRELU_OK;
     return op_grad_node(c, "BatchNormGrad", "d", in, 5, &attr, 1, c->din, 3, err);
@@ -325,7 +323,8 @@ static void bn_grad_apply(const op_exec *x, op_channels v, size_t task, float *b
     float *dx = (float *)x->out[0].data + begin * v.c;
     for (size_t r = begin; r < end; r++, dy += v.c, from += v.c, dx += v.c)
         for (size_t j = 0; j < v.c; j++)
-            dx[j] = by[j] * (dy[j] - (float)factor[j] - (from[j] - mean[j]) * (float)factor[v.c + j]);
+            dx[j] =
+                by[j] * (dy[j] - (float)factor[j] - (from[j] - mean[j]) * (float)factor[v.c + j]);
 }
 
 static void bn_grad_run(const op_exec *x, int phase, size_t task, void *scratch)

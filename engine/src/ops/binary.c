@@ -152,15 +152,9 @@ static prelu_status add_sub_grad(op_grad_ctx *c, float sign, prelu_err *err)
     return PRELU_OK;
 }
 
-static prelu_status add_grad(op_grad_ctx *c, prelu_err *err)
-{
-    return add_sub_grad(c, 1.0f, err);
-}
+static prelu_status add_grad(op_grad_ctx *c, prelu_err *err) { return add_sub_grad(c, 1.0f, err); }
 
-static prelu_status sub_grad(op_grad_ctx *c, prelu_err *err)
-{
-    return add_sub_grad(c, -1.0f, err);
-}
+static prelu_status sub_grad(op_grad_ctx *c, prelu_err *err) { return add_sub_grad(c, -1.0f, err); }
 
 static prelu_status mul_grad(op_grad_ctx *c, prelu_err *err)
 {

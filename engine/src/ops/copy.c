@@ -129,8 +129,7 @@ void op_copy_run(const op_copy *c, float *to, const float *from, size_t task)
     op_part(count_of(w), OP_CHUNK, task, &begin, &end);
     for (size_t at = begin; at < end;) {
         const size_t col = at % inner, n = inner - col < end - at ? inner - col : end - at;
-        const float *v =
-            from + c->base + op_walk_at(w, 0, at / inner) + (ptrdiff_t)col * stride;
+        const float *v = from + c->base + op_walk_at(w, 0, at / inner) + (ptrdiff_t)col * stride;
         if (stride == 1)
             memcpy(to + at, v, n * sizeof *to);
         else

@@ -1,10 +1,10 @@
 #include "ops/util.h"
 #include <math.h>
 
-/* SoftmaxCrossEntropy. Inputs: logits (n,c) f32, labels (n) i32. Outputs: loss (scalar, the mean over
- * n) and prob (n,c). With label smoothing e the target is q = (1 - e) onehot + e / c, and
- *   loss = -mean over n of sum over j of q_j log p_j,   dlogits = dloss / n (p - q).
- * A label that is no class makes its row's loss and gradient NaN, which the trainer reports. */
+/* SoftmaxCrossEntropy. Inputs: logits (n,c) f32, labels (n) i32. Outputs: loss (scalar, the mean
+ * over n) and prob (n,c). With label smoothing e the target is q = (1 - e) onehot + e / c, and loss
+ * = -mean over n of sum over j of q_j log p_j,   dlogits = dloss / n (p - q). A label that is no
+ * class makes its row's loss and gradient NaN, which the trainer reports. */
 
 static prelu_status smoothing_of(const prelu_node *n, float *e, prelu_err *err)
 {

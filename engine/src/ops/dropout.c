@@ -1,8 +1,8 @@
 #include "ops/util.h"
 
 /* Inverted dropout: y = x / (1 - ratio) where kept, else 0. Whether element i is kept is a function
- * of the run's seed, the node's attribute `id` and i, so nothing is stored: the gradient is the same
- * op on dy. */
+ * of the run's seed, the node's attribute `id` and i, so nothing is stored: the gradient is the
+ * same op on dy. */
 
 #define GOLDEN 0x9e3779b97f4a7c15u
 

@@ -169,8 +169,8 @@ size_t pool_grad_rows(const pool *p)
 {
     const double cost = row_cost(p) * (double)p->out[0] / (double)p->in[0];
     const double rows = (double)OP_CHUNK / (cost < 1 ? 1 : cost);
-    /* A band's first and last windows are computed for its neighbours too: four extents of rows keep
-     * that small. */
+    /* A band's first and last windows are computed for its neighbours too: four extents of rows
+     * keep that small. */
     const size_t least = 4 * (size_t)extent(p, 0);
     return rows < (double)least ? least : (size_t)rows;
 }
@@ -196,10 +196,7 @@ static prelu_status pool_prepare(const op_instance *inst, const op_tensor *in, c
     return PRELU_OK;
 }
 
-static float larger(float m, float v)
-{
-    return (v > m) | (v != v) ? v : m;
-}
+static float larger(float m, float v) { return (v > m) | (v != v) ? v : m; }
 
 static void max_two(float *y, const float *a, const float *b, size_t c)
 {

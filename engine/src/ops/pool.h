@@ -17,9 +17,9 @@ typedef struct pool_window {
     int64_t counted; /* taps within map and padding */
 } pool_window;
 
-/** From kernel_shape, strides, pads, dilations, ceil_mode, auto_pad, count_include_pad. `x` may have
- *  free dims: so may out[]. A window that would start behind the map and its left padding does not
- *  exist (ceil_mode), as in PyTorch and ONNX since opset 22. */
+/** From kernel_shape, strides, pads, dilations, ceil_mode, auto_pad, count_include_pad. `x` may
+ * have free dims: so may out[]. A window that would start behind the map and its left padding does
+ * not exist (ceil_mode), as in PyTorch and ONNX since opset 22. */
 prelu_status pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu_err *err);
 /** The same for a node that the shape rule has accepted. */
 pool pool_of(const prelu_node *n, const prelu_shape *x);

@@ -70,10 +70,7 @@ static void find_first_max(const band *b, pool_window h, pool_window w)
         }
 }
 
-static bool is_ours(const band *b, int64_t row)
-{
-    return row >= b->from && row < b->to;
-}
+static bool is_ours(const band *b, int64_t row) { return row >= b->from && row < b->to; }
 
 static void max_backward(const band *b, const float *dy, pool_window h, pool_window w)
 {

@@ -48,7 +48,8 @@ typedef void row_fn(const op_exec *x, size_t at, const float *slope, ptrdiff_t s
 /* The same for whole rows of `c` elements with slopes of their own. */
 typedef void rows_fn(const op_exec *x, size_t at, const float *slope, size_t rows, size_t c);
 
-/* Elements begin..end-1, cut where the slopes start again. `begin` need not be the start of a row. */
+/* Elements begin..end-1, cut where the slopes start again. `begin` need not be the start of a row.
+ */
 static void walk_general(const op_exec *x, const op_walk *w, const float *slope, size_t begin,
                          size_t end, row_fn *fn)
 {

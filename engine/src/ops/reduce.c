@@ -109,10 +109,7 @@ void op_reduce_prepare(const prelu_shape *from, const op_reduce_map *map, op_wor
     work->shared = l.slices * l.parts * l.slice_out * sizeof(double);
 }
 
-static double larger(double a, double v)
-{
-    return v > a || v != v ? v : a;
-}
+static double larger(double a, double v) { return v > a || v != v ? v : a; }
 
 static void add_kept(double *acc, ptrdiff_t stride, const float *v, size_t n, op_reduction kind)
 {

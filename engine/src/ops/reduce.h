@@ -5,8 +5,8 @@
 /** Reductions of a tensor over some of its axes, in double and in an order that shapes alone fix.
  *
  *  The outermost loop, where it is kept, cuts the tensor into slices (the images of a batch). What
- *  is done to a slice depends on the slice's shape only, so an op on the inference path may use this
- *  too. A long slice is cut into parts whose partial results are combined in a second phase. */
+ *  is done to a slice depends on the slice's shape only, so an op on the inference path may use
+ * this too. A long slice is cut into parts whose partial results are combined in a second phase. */
 typedef enum op_reduction { OP_REDUCE_SUM, OP_REDUCE_MAX /* NaN wins */ } op_reduction;
 
 /** Values to reduce: elements at..at+n-1 (memory order, n <= OP_REDUCE_FETCH); returns `buffer`,

@@ -51,7 +51,8 @@ static prelu_status slice_init(slice *s, const prelu_node *n, const prelu_shape 
         seen |= 1u << a;
         s->step[a] = steps ? steps[i] : 1;
         s->start[a] = starts[i];
-        s->out.dim[a] = x->dim[a] < 0 ? -1 : slice_axis(x->dim[a], &s->start[a], ends[i], s->step[a]);
+        s->out.dim[a] =
+            x->dim[a] < 0 ? -1 : slice_axis(x->dim[a], &s->start[a], ends[i], s->step[a]);
     }
     return op_check_size(&s->out, err);
 }
@@ -105,14 +106,14 @@ static prelu_status slice_grad(op_grad_ctx *c, prelu_err *err)
 }
 
 const op_def op_slice = {.name = "Slice",
-                          .min_in = 1,
-                          .max_in = 1,
-                          .min_out = 1,
-                          .max_out = 1,
-                          .shape = slice_shape,
-                          .prepare = slice_prepare,
-                          .run = slice_run,
-                          .grad = slice_grad};
+                         .min_in = 1,
+                         .max_in = 1,
+                         .min_out = 1,
+                         .max_out = 1,
+                         .shape = slice_shape,
+                         .prepare = slice_prepare,
+                         .run = slice_run,
+                         .grad = slice_grad};
 
 /* Inputs: dy, x (its shape). Zeros first, then dy to its places. */
 

@@ -4,9 +4,9 @@
 /* Spatial pyramid pooling: input (n,c,h,w), attribute levels = {7,3,2,1}, say; output
  * (n, c * sum of level^2): the levels in the order given, each as (c,level,level), row-major.
  *
- * Bin i of level l covers rows [floor(i h / l), ceil((i + 1) h / l)) and columns alike. Bins overlap
- * where l does not divide h, and none is empty, also where l > h. The first maximum of a bin gets
- * its gradient; a NaN makes its bin NaN. */
+ * Bin i of level l covers rows [floor(i h / l), ceil((i + 1) h / l)) and columns alike. Bins
+ * overlap where l does not divide h, and none is empty, also where l > h. The first maximum of a
+ * bin gets its gradient; a NaN makes its bin NaN. */
 
 enum { MAX_LEVEL = 256, MAX_LEVELS = 16, BLOCK = 64 /* channels of a task */ };
 
@@ -21,8 +21,8 @@ static prelu_status spp_init(spp *s, const prelu_node *n, const prelu_shape *x, 
 {
     PRELU_TRY(op_need_rank(x, 4, "x", err));
     PRELU_TRY(op_check_map(x, err));
-    *s = (spp){(size_t)x->dim[0], (size_t)x->dim[1], (size_t)x->dim[2], (size_t)x->dim[3],
-               NULL,              0,                 0};
+    *s = (spp){
+        (size_t)x->dim[0], (size_t)x->dim[1], (size_t)x->dim[2], (size_t)x->dim[3], NULL, 0, 0};
     PRELU_TRY(op_ints(n, "levels", 0, 1, MAX_LEVEL, &s->levels, &s->n_levels, err));
     if (s->n_levels < 1 || s->n_levels > MAX_LEVELS)
         return prelu_fail(err, PRELU_E_FORMAT, "attribute levels has %zu numbers, not 1..%d",
@@ -98,10 +98,7 @@ static bin bin_at(const spp *s, size_t level, size_t i)
                  ((col + 1) * s->w + level - 1) / level};
 }
 
-static float larger(float m, float v)
-{
-    return (v > m) | (v != v) ? v : m;
-}
+static float larger(float m, float v) { return (v > m) | (v != v) ? v : m; }
 
 static void max_of_bin(float *best, const float *map, const spp *s, const block *b, bin at)
 {

@@ -19,10 +19,7 @@ size_t op_span(const prelu_shape *s, int from, int to)
     return count;
 }
 
-size_t op_count(const prelu_shape *s)
-{
-    return op_span(s, 0, s->rank);
-}
+size_t op_count(const prelu_shape *s) { return op_span(s, 0, s->rank); }
 
 bool op_known(const prelu_shape *s)
 {
@@ -109,10 +106,7 @@ prelu_status op_need_f32(const op_instance *inst, const op_tensor *in, uint64_t 
     return PRELU_OK;
 }
 
-bool op_dim_fits(int64_t a, int64_t b)
-{
-    return a == b || a < 0 || b < 0;
-}
+bool op_dim_fits(int64_t a, int64_t b) { return a == b || a < 0 || b < 0; }
 
 bool op_shape_fits(const prelu_shape *a, const prelu_shape *b)
 {

@@ -51,9 +51,9 @@ typedef struct op_channels {
 } op_channels;
 op_channels op_channels_of(const prelu_shape *s);
 
-/** A nest of loops over a tensor in its memory order, with the strides that other tensors have along
- *  it. Loops of one step are left out and loops that run on without a gap are joined, so that equal
- *  shapes become one loop and a per-channel operand two. */
+/** A nest of loops over a tensor in its memory order, with the strides that other tensors have
+ * along it. Loops of one step are left out and loops that run on without a gap are joined, so that
+ * equal shapes become one loop and a per-channel operand two. */
 #define OP_WALK_MAX 2
 typedef struct op_walk {
     int rank; /* >= 1 */
