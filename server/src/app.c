@@ -1,0 +1,127 @@
+#define _POSIX_C_SOURCE 200809L
+#include "app.h"
+#include "prelu/log.h"
+#include "routes.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Room for the connections and for what else is open; a hard limit below that is reported. */
+static void raise_nofile(size_t connections)
+{
+    struct rlimit l;
+    rlim_t need = connections + 320;
+    if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= need)
+        return;
+    l.rlim_cur = l.rlim_max < need ? l.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur < need)
+        prelu_log(PRELU_LOG_WARN, "only %llu file descriptors are allowed, --max-connections %zu",
+                  (unsigned long long)l.rlim_cur, connections);
+}
+
+static int thread_count(const srv_config *c)
+{
+    return c->threads ? (int)c->threads : prelu_cpu_count();
+}
+
+/* What both a server and a check need. */
+static prelu_status prepare(srv_app *app, const srv_config *config, prelu_err *err)
+{
+    static const char *const modes[SRV_METRIC_MODES] = {"center", "10view"};
+    const char *const *names;
+    int n = srv_routes_names(&names);
+    memset(app, 0, sizeof *app);
+    app->config = config;
+    srv_metrics_init(&app->metrics, names, n, modes);
+    PRELU_TRY(prelu_cpu_init(err));
+    PRELU_TRY(srv_timer_create(&app->timer, err));
+    return prelu_pool_create(&app->pool, thread_count(config), err);
+}
+
+prelu_status srv_app_open(srv_app *app, const srv_config *config, prelu_err *err)
+{
+    PRELU_TRY(prepare(app, config, err));
+    raise_nofile((size_t)config->max_connections);
+    int http = config->http_threads ? (int)config->http_threads : (thread_count(config) + 7) / 8;
+    srv_http_options o = {.host = config->host,
+                          .port = (int)config->port,
+                          .threads = http,
+                          .max_connections = (size_t)config->max_connections,
+                          .max_buffered = (size_t)config->max_buffered,
+                          .header_timeout = config->header_timeout,
+                          .body_timeout = config->request_timeout,
+                          .idle_timeout = config->idle_timeout,
+                          .handler = srv_routes_handler(app)};
+    return srv_http_create(&app->http, &o, app->timer, err);
+}
+
+prelu_status srv_app_write_port(const srv_app *app, prelu_err *err)
+{
+    const char *path = app->config->port_file;
+    char name[4096];
+    int n = snprintf(name, sizeof name, "%s.%ld", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof name)
+        return prelu_fail(err, PRELU_E_ARG, "--port-file: a path of more than %zu bytes",
+                          sizeof name - 1);
+    FILE *f = fopen(name, "w");
+    bool bad = !f || fprintf(f, "%d\n", srv_http_port(app->http)) < 0;
+    if (f)
+        bad = fclose(f) != 0 || bad;
+    if (!bad && rename(name, path) == 0)
+        return PRELU_OK;
+    prelu_status st = prelu_status_from_errno(errno);
+    (void)prelu_fail(err, st, "--port-file %s: %s", path, strerror(errno));
+    if (f)
+        unlink(name);
+    return st;
+}
+
+prelu_status srv_app_load(srv_app *app, prelu_err *err)
+{
+    const srv_config *c = app->config;
+    int threads = thread_count(c);
+    srv_worker_options o = {.threads = threads,
+                            .max_batch = (size_t)c->max_batch,
+                            .max_batch_delay = c->max_batch_delay,
+                            .queue_limit =
+                                c->queue_limit ? (size_t)c->queue_limit : 256 * (size_t)threads,
+                            .limits = {.max_pixels = (size_t)c->max_pixels}};
+    PRELU_TRY(srv_registry_load(&app->registry, c, app->pool, err));
+    PRELU_TRY(srv_workers_create(&app->workers, &app->registry, app->pool, app->timer,
+                                 &app->metrics, &o, err));
+    PRELU_TRY(srv_workers_warm_up(app->workers, err));
+    atomic_store(&app->state, SRV_READY);
+    return PRELU_OK;
+}
+
+prelu_status srv_app_check(srv_app *app, const srv_config *config, prelu_err *err)
+{
+    PRELU_TRY(prepare(app, config, err));
+    return srv_app_load(app, err);
+}
+
+void srv_app_retire(srv_app *app) { atomic_store(&app->state, SRV_DRAINING); }
+
+void srv_app_drain(srv_app *app) { srv_http_drain(app->http); }
+
+/* A client may just be sending on a connection that looks idle, or have been accepted a moment ago:
+ * so idle ones are given a moment, in which a request still gets its reply. */
+bool srv_app_drained(srv_app *app)
+{
+    srv_http_close_idle(app->http, INT64_C(300000000));
+    return srv_http_active(app->http) == 0 && srv_http_connections(app->http) == 0 &&
+           srv_workers_active(app->workers) == 0;
+}
+
+size_t srv_app_active(srv_app *app) { return srv_http_active(app->http); }
+
+void srv_app_close(srv_app *app)
+{
+    srv_http_destroy(&app->http);   /* no request comes any more */
+    prelu_pool_destroy(&app->pool); /* no job runs any more */
+    srv_workers_destroy(&app->workers);
+    srv_registry_deinit(&app->registry);
+    srv_timer_destroy(&app->timer);
+}

@@ -1,0 +1,13 @@
+#ifndef SRV_ASSETS_H
+#define SRV_ASSETS_H
+#include <stddef.h>
+
+/** Files built into the program: assets.c is written by server/cmake/embed.cmake. */
+typedef struct srv_asset {
+    const char *name; /* of the file */
+    const unsigned char *data;
+    size_t len;
+} srv_asset;
+extern const srv_asset srv_assets[];
+extern const size_t srv_assets_count;
+#endif

@@ -1,0 +1,140 @@
+#define _POSIX_C_SOURCE 200809L
+#include "registry.h"
+#include "fingerprint.h"
+#include "prelu/log.h"
+#include "prelu/mem.h"
+#include "query.h"
+#include "timer.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUNDLED "cifar10.onnx"
+
+/* Where the program stands decides, so an installed tree can be moved. */
+static prelu_status bundled_path(char *out, size_t room, prelu_err *err)
+{
+    char exe[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(exe, '/');
+    if (slash)
+        *slash = 0;
+    int len = snprintf(out, room, "%s/../share/prelu/models/" BUNDLED, exe);
+    if (slash && len > 0 && (size_t)len < room && access(out, F_OK) == 0)
+        return PRELU_OK;
+    len = snprintf(out, room, "%s/" BUNDLED, PRELU_SOURCE_MODELS);
+    if (len > 0 && (size_t)len < room && access(out, F_OK) == 0)
+        return PRELU_OK;
+    return prelu_fail(err, PRELU_E_NOTFOUND,
+                      "the bundled model " BUNDLED " is not installed; give --model PATH");
+}
+
+/* NAME of NAME=PATH, else the file's name without its extension. */
+static prelu_status take_name(srv_model *m, const char *text, const char *path, size_t name_len,
+                              prelu_err *err)
+{
+    const char *from = text;
+    if (name_len == 0) {
+        const char *slash = strrchr(path, '/');
+        from = slash ? slash + 1 : path;
+        const char *dot = strrchr(from, '.');
+        name_len = dot && dot > from ? (size_t)(dot - from) : strlen(from);
+    }
+    if (name_len >= sizeof m->name)
+        return prelu_fail(err, PRELU_E_ARG, "--model: a name of %zu characters; limit 128",
+                          name_len);
+    memcpy(m->name, from, name_len);
+    m->name[name_len] = 0;
+    if (!srv_name_ok(m->name))
+        return prelu_fail(err, PRELU_E_ARG,
+                          "--model: the file's name cannot name a model; use NAME=PATH");
+    return PRELU_OK;
+}
+
+/* The entry for `model` of --preprocess or --labels: one with its name, else one without a name. */
+static const char *option_for(const srv_list *l, const char *model)
+{
+    const char *found = NULL;
+    for (int i = 0; i < l->n; i++) {
+        size_t n;
+        const char *value = srv_config_split(l->text[i], &n);
+        if (n == 0)
+            found = value;
+        else if (strlen(model) == n && memcmp(model, l->text[i], n) == 0)
+            return value;
+    }
+    return found;
+}
+
+static prelu_status load_file(srv_model *m, const char *path, const srv_config *config,
+                              prelu_pool *pool, prelu_err *err)
+{
+    prelu_model_options options = {.preprocess = option_for(&config->preprocess, m->name),
+                                   .labels = option_for(&config->labels, m->name)};
+    prelu_precision precision = (prelu_precision)config->precision;
+    prelu_err why = {0};
+    prelu_status st = prelu_model_load(&m->model, path, &options, &why);
+    if (!st && m->model->map)
+        srv_sha256_hex(m->sha256, m->model->map, m->model->map_len);
+    if (!st)
+        st = prelu_model_plan(&m->plan, m->model, precision, pool, &why);
+    if (st)
+        return prelu_fail(err, st, "model %s: %s", m->name,
+                          why.text[0] ? why.text : prelu_status_text(st));
+    prelu_model_drop_weights(m->model);
+    m->precision = prelu_precision_name(precision);
+    return PRELU_OK;
+}
+
+static prelu_status add(srv_registry *r, const char *text, const srv_config *config,
+                        prelu_pool *pool, prelu_err *err)
+{
+    int64_t start = srv_now();
+    size_t name_len;
+    const char *path = srv_config_split(text, &name_len);
+    srv_model *m = &r->models[r->n];
+    memset(m, 0, sizeof *m);
+    PRELU_TRY(take_name(m, text, path, name_len, err));
+    if (srv_registry_find(r, m->name))
+        return prelu_fail(err, PRELU_E_ARG, "--model: two models are named %s", m->name);
+    m->index = r->n++;
+    snprintf(m->version, sizeof m->version, "1");
+    PRELU_TRY(load_file(m, path, config, pool, err));
+    m->load_seconds = (double)(srv_now() - start) * 1e-9;
+    prelu_log(PRELU_LOG_INFO, "model %s loaded in %.1f ms: %d classes, crop %d, sha256 %s", m->name,
+              m->load_seconds * 1e3, m->model->classes, m->model->preprocess.crop, m->sha256);
+    return PRELU_OK;
+}
+
+prelu_status srv_registry_load(srv_registry *r, const srv_config *config, prelu_pool *pool,
+                               prelu_err *err)
+{
+    char path[PATH_MAX + 64];
+    memset(r, 0, sizeof *r);
+    if (config->models.n == 0) {
+        PRELU_TRY(bundled_path(path, sizeof path, err));
+        return add(r, path, config, pool, err);
+    }
+    for (int i = 0; i < config->models.n; i++)
+        PRELU_TRY(add(r, config->models.text[i], config, pool, err));
+    return PRELU_OK;
+}
+
+void srv_registry_deinit(srv_registry *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        prelu_plan_destroy(&r->models[i].plan);
+        prelu_model_destroy(&r->models[i].model);
+    }
+    r->n = 0;
+}
+
+srv_model *srv_registry_find(srv_registry *r, const char *name)
+{
+    for (int i = 0; i < r->n; i++)
+        if (!name || strcmp(r->models[i].name, name) == 0)
+            return &r->models[i];
+    return NULL;
+}

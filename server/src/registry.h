@@ -1,0 +1,35 @@
+#ifndef SRV_REGISTRY_H
+#define SRV_REGISTRY_H
+#include "config.h"
+#include "prelu/classify.h"
+#include "prelu/plan.h"
+#include <stdatomic.h>
+
+/** The models that are served: loaded, planned, named. */
+typedef struct srv_model {
+    char name[129];
+    char version[16];
+    char sha256[65];       /* of the file as it was planned */
+    const char *precision; /* static */
+    prelu_model *model;    /* preprocessing and labels; its weights are dropped after planning */
+    prelu_plan *plan;
+    double load_seconds;
+    int index;               /* in the registry */
+    _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */
+} srv_model;
+
+typedef struct srv_registry {
+    int n; /* at least 1 once loaded; the first is the default */
+    srv_model models[SRV_MAX_LIST];
+} srv_registry;
+
+/** Load what the configuration names, or the bundled model: cifar10.onnx in ../share/prelu/models
+ *  beside the program, or in the source tree it was built from.
+ *  @return statuses of prelu_model_load and prelu_model_plan, E_ARG names; the text says which
+ *  model. *r is to be deinited either way. */
+PRELU_MUST_CHECK prelu_status srv_registry_load(srv_registry *r, const srv_config *config,
+                                                prelu_pool *pool, prelu_err *err);
+void srv_registry_deinit(srv_registry *r);
+/** @param name  NULL = the default. NULL if there is none of that name. */
+srv_model *srv_registry_find(srv_registry *r, const char *name);
+#endif

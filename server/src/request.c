@@ -1,0 +1,339 @@
+#define _POSIX_C_SOURCE 200809L
+#include "request.h"
+#include "multipart.h"
+#include "prelu/log.h"
+#include "prelu/mem.h"
+#include "query.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Who holds a request: its exchange, until `finished`; and its tasks together, until the last is
+ * done. The reply is given once, by whoever comes first: the last task, or the deadline. */
+typedef struct request {
+    srv_app *app;
+    srv_exchange *x; /* not to be touched once answered */
+    srv_model *model;
+    prelu_mode mode;
+    size_t top_k;
+    bool multipart;
+    atomic_int refs;
+    atomic_bool answered;
+    atomic_size_t remaining; /* tasks */
+    srv_alarm deadline;
+    int64_t received;
+    char id[65];
+    void *body;
+    srv_part *parts; /* of a multipart body; else NULL */
+    srv_task *tasks;
+    size_t n;
+} request;
+
+static void request_unref(request *r)
+{
+    if (atomic_fetch_sub(&r->refs, 1) > 1)
+        return;
+    for (size_t i = 0; r->tasks && i < r->n; i++)
+        prelu_free(r->tasks[i].top);
+    prelu_free(r->tasks);
+    prelu_free(r->parts);
+    prelu_free(r->body);
+    prelu_free(r);
+}
+
+/* ---- before the body ---- */
+
+static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
+{
+    static const char *const known[] = {"top_k", "mode", "model"};
+    for (int i = 0; i < q->n; i++) {
+        bool ok = false;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            ok = ok || strcmp(q->key[i], known[k]) == 0;
+        if (!ok)
+            return prelu_fail(err, PRELU_E_ARG,
+                              "unknown query parameter; known are top_k, mode, model");
+    }
+    const char *name = srv_query_get(q, "model");
+    const char *mode = srv_query_get(q, "mode"), *top_k = srv_query_get(q, "top_k");
+    r->model = srv_registry_find(&r->app->registry, name);
+    if (!r->model)
+        return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
+    prelu_err ignored = {0}; /* its text may show the client's bytes */
+    if (mode && prelu_mode_parse(&r->mode, mode, &ignored))
+        return prelu_fail(err, PRELU_E_ARG, "mode is not one of center, 10view");
+    long k = (long)r->top_k;
+    if (top_k)
+        PRELU_TRY(srv_query_number(&k, "top_k", top_k, 1, 999999999, err));
+    r->top_k = k < r->model->model->classes ? (size_t)k : (size_t)r->model->model->classes;
+    return PRELU_OK;
+}
+
+static void refuse_busy(srv_app *app, size_t units, const prelu_err *err, srv_reply *reply,
+                        const char *id)
+{
+    srv_metrics_rejected(&app->metrics, SRV_REJECT_QUEUE_FULL);
+    srv_reply_failure(reply, err, SRV_OF_REQUEST, id);
+    srv_reply_header(reply, "Retry-After", "%d", srv_workers_retry_after(app->workers, units));
+}
+
+static void refuse_query(const prelu_err *err, srv_reply *reply, const char *id)
+{
+    if (err->code == PRELU_E_NOTFOUND)
+        srv_reply_error(reply, 404, "unknown_model", err->text, id);
+    else
+        srv_reply_error(reply, 400, "bad_query", err->text, id);
+}
+
+void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
+{
+    const srv_request_info *info = srv_exchange_info(x);
+    prelu_err err = {0};
+    if (atomic_load(&app->state) == SRV_LOADING) {
+        srv_metrics_rejected(&app->metrics, SRV_REJECT_LOADING);
+        srv_reply_error(reply, 503, "loading", "the models are being loaded", info->id);
+        srv_reply_header(reply, "Retry-After", "1");
+        return;
+    }
+    srv_query *q = prelu_calloc(1, sizeof *q);
+    request *r = prelu_calloc(1, sizeof *r);
+    if (!q || !r) {
+        prelu_free(q);
+        prelu_free(r);
+        (void)prelu_fail(&err, PRELU_E_NOMEM, "a request");
+        srv_reply_failure(reply, &err, SRV_OF_REQUEST, info->id);
+        return;
+    }
+    r->app = app;
+    r->x = x;
+    r->mode = (prelu_mode)app->config->mode;
+    r->top_k = (size_t)app->config->top_k;
+    atomic_init(&r->refs, 1);
+    snprintf(r->id, sizeof r->id, "%s", info->id);
+    srv_exchange_set_user(x, r, srv_exchange_route(x));
+    prelu_status st = srv_query_parse(q, info->query, &err);
+    if (!st)
+        st = read_query(r, q, &err);
+    prelu_free(q);
+    srv_queue_state s = srv_workers_look(app->workers);
+    if (st) {
+        srv_metrics_rejected(&app->metrics, SRV_REJECT_MALFORMED);
+        refuse_query(&err, reply, info->id);
+    } else if (s.reserved >= s.limit) { /* not worth reading the body */
+        (void)prelu_fail(&err, PRELU_E_BUSY, "the queue is full: %zu of %zu units", s.reserved,
+                         s.limit);
+        refuse_busy(app, 1, &err, reply, info->id);
+    }
+}
+
+/* ---- the reply ---- */
+
+static double rounded(double ms) { return floor(ms * 1000 + 0.5) / 1000; }
+
+static srv_json *predictions(const request *r, const srv_task *t)
+{
+    srv_json *list = srv_json_array();
+    for (size_t i = 0; i < r->top_k; i++) {
+        const prelu_label *l = &r->model->model->labels[t->top[i].class_index];
+        srv_json *p = srv_json_object();
+        srv_json_set_int(p, "class", t->top[i].class_index);
+        srv_json_set_text(p, "id", l->id);
+        srv_json_set_text(p, "label", l->label);
+        srv_json_set_real(p, "score", t->top[i].score);
+        srv_json_append(list, p);
+    }
+    return list;
+}
+
+static void set_result(srv_json *o, const request *r, const srv_task *t, double total)
+{
+    srv_json *image = srv_json_object(), *timing = srv_json_object();
+    srv_json_set_text(o, "model", r->model->name);
+    srv_json_set_text(o, "mode", prelu_mode_name(r->mode));
+    srv_json_set_int(o, "views", (int64_t)t->n_views);
+    srv_json_set(o, "predictions", predictions(r, t));
+    srv_json_set_int(image, "width", t->info.width);
+    srv_json_set_int(image, "height", t->info.height);
+    srv_json_set_text(image, "format", "jpeg");
+    srv_json_set(o, "image", image);
+    srv_json_set_real(timing, "decode", rounded(t->decode_ms));
+    srv_json_set_real(timing, "prepare", rounded(t->prepare_ms));
+    srv_json_set_real(timing, "queue", rounded(t->queue_ms));
+    srv_json_set_real(timing, "infer", rounded(t->infer_ms));
+    srv_json_set_real(timing, "total", rounded(total));
+    srv_json_set(o, "timing_ms", timing);
+}
+
+static void write_one(request *r, srv_reply *reply, double total)
+{
+    const srv_task *t = &r->tasks[0];
+    if (t->err.code) {
+        srv_reply_failure(reply, &t->err, SRV_OF_IMAGE, r->id);
+        return;
+    }
+    srv_json *o = srv_json_object();
+    set_result(o, r, t, total);
+    srv_json_set_text(o, "request_id", r->id);
+    srv_reply_json(reply, 200, o);
+}
+
+static void write_many(request *r, srv_reply *reply, double total)
+{
+    srv_json *o = srv_json_object(), *list = srv_json_array();
+    for (size_t i = 0; i < r->n; i++) {
+        srv_json *one = srv_json_object();
+        if (r->tasks[i].err.code)
+            srv_json_set_failure(one, &r->tasks[i].err);
+        else
+            set_result(one, r, &r->tasks[i], total);
+        srv_json_set_text(one, "name", r->parts[i].name);
+        srv_json_append(list, one);
+    }
+    srv_json_set(o, "results", list);
+    srv_json_set_text(o, "request_id", r->id);
+    srv_reply_json(reply, 200, o);
+}
+
+static void add_headers(const request *r, srv_reply *reply, double total)
+{
+    double decode = 0, prepare = 0, queue = 0, infer = 0;
+    for (size_t i = 0; i < r->n; i++) { /* pictures run side by side: the longest counts */
+        const srv_task *t = &r->tasks[i];
+        decode = fmax(decode, t->decode_ms);
+        prepare = fmax(prepare, t->prepare_ms);
+        queue = fmax(queue, t->queue_ms);
+        infer = fmax(infer, t->infer_ms);
+    }
+    srv_reply_header(reply, "X-Model", "%s@%s sha256:%s", r->model->name, r->model->version,
+                     r->model->sha256);
+    srv_reply_header(reply, "Server-Timing",
+                     "decode;dur=%.3f, prepare;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f, "
+                     "total;dur=%.3f",
+                     decode, prepare, queue, infer, total);
+}
+
+static bool claim(request *r) { return !atomic_exchange(&r->answered, true); }
+
+/* The last task is done, on a pool thread. */
+static void all_done(request *r)
+{
+    srv_timer_cancel(r->app->timer, &r->deadline);
+    if (claim(r)) {
+        srv_reply reply = {0};
+        double total = (double)(srv_now() - r->received) * 1e-6;
+        if (r->multipart)
+            write_many(r, &reply, total);
+        else
+            write_one(r, &reply, total);
+        if (reply.status == 503)
+            srv_reply_header(&reply, "Retry-After", "1");
+        add_headers(r, &reply, total);
+        srv_exchange_reply(r->x, &reply);
+    }
+    request_unref(r);
+}
+
+/* The deadline passed, on the timer's thread. Tasks that have not begun drop themselves. */
+static void late(void *ctx)
+{
+    request *r = ctx;
+    if (!claim(r))
+        return;
+    prelu_err err = {0};
+    srv_reply reply = {0};
+    srv_metrics_rejected(&r->app->metrics, SRV_REJECT_DEADLINE);
+    (void)prelu_fail(&err, PRELU_E_TIMEOUT, "no answer within %.3g s (--request-timeout)",
+                     (double)r->app->config->request_timeout * 1e-9);
+    srv_reply_failure(&reply, &err, SRV_OF_REQUEST, r->id);
+    srv_exchange_reply(r->x, &reply);
+}
+
+static bool task_wanted(srv_task *t)
+{
+    const request *r = t->owner;
+    return !atomic_load(&r->answered);
+}
+
+static void task_done(srv_task *t)
+{
+    request *r = t->owner;
+    if (atomic_fetch_sub(&r->remaining, 1) == 1)
+        all_done(r);
+}
+
+/* ---- after the body ---- */
+
+static prelu_status split_body(request *r, const srv_request_info *info, prelu_err *err)
+{
+    size_t max = (size_t)r->app->config->max_images;
+    char boundary[SRV_MAX_BOUNDARY + 1];
+    r->multipart = srv_is_multipart(info->content_type);
+    r->n = 1;
+    if (r->multipart) {
+        PRELU_TRY(srv_multipart_boundary(boundary, info->content_type, err));
+        r->parts = prelu_calloc(max, sizeof *r->parts);
+        if (!r->parts)
+            return prelu_fail(err, PRELU_E_NOMEM, "%zu parts", max);
+        PRELU_TRY(
+            srv_multipart_parse(boundary, info->body, info->body_len, r->parts, max, &r->n, err));
+    } else if (info->body_len == 0) {
+        return prelu_fail(err, PRELU_E_FORMAT, "the body is empty; send a JPEG");
+    }
+    r->tasks = prelu_calloc(r->n, sizeof *r->tasks);
+    if (!r->tasks)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu tasks", r->n);
+    for (size_t i = 0; i < r->n; i++) {
+        srv_task *t = &r->tasks[i];
+        t->model = r->model;
+        t->mode = r->mode;
+        t->top_k = r->top_k;
+        t->jpeg = r->parts ? r->parts[i].data : info->body;
+        t->len = r->parts ? r->parts[i].len : info->body_len;
+        t->owner = r;
+        t->wanted = task_wanted;
+        t->done = task_done;
+    }
+    return PRELU_OK;
+}
+
+void srv_classify_request(srv_app *app, srv_exchange *x)
+{
+    const srv_request_info *info = srv_exchange_info(x);
+    request *r = srv_exchange_user(x);
+    srv_reply reply = {0};
+    prelu_err err = {0};
+    srv_metrics_stage(&app->metrics, SRV_STAGE_READ,
+                      (double)(info->received - info->started) * 1e-9);
+    prelu_status st = split_body(r, info, &err);
+    if (st) {
+        r->n = r->tasks ? r->n : 0;
+        srv_metrics_rejected(&app->metrics, SRV_REJECT_MALFORMED);
+        srv_reply_failure(&reply, &err, SRV_OF_REQUEST, info->id);
+        srv_exchange_reply(x, &reply);
+        return;
+    }
+    size_t units = r->n * prelu_mode_units(r->model->model, r->mode), n = r->n;
+    if (srv_workers_reserve(app->workers, units, &err)) {
+        refuse_busy(app, units, &err, &reply, info->id);
+        srv_exchange_reply(x, &reply);
+        return;
+    }
+    r->received = info->received;
+    r->body = srv_exchange_take_body(x);
+    atomic_store(&r->remaining, n);
+    atomic_fetch_add(&r->refs, 1);
+    r->deadline.ring = late;
+    r->deadline.ctx = r;
+    srv_exchange_defer(x);
+    srv_timer_arm(app->timer, &r->deadline, r->received + app->config->request_timeout);
+    for (size_t i = 0; i < n; i++) /* the last may end, and free, the request */
+        srv_workers_submit(app->workers, &r->tasks[i]);
+}
+
+void srv_classify_finished(srv_app *app, srv_exchange *x)
+{
+    request *r = srv_exchange_user(x);
+    (void)app;
+    if (r)
+        request_unref(r);
+}

@@ -1,0 +1,13 @@
+#ifndef SRV_REQUEST_H
+#define SRV_REQUEST_H
+#include "app.h"
+
+/** POST /classify: from its query and body to tasks for the workers, and from their results to the
+ *  reply. */
+
+/** The query is checked before the body is read: fills *reply to refuse. */
+void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply);
+void srv_classify_request(srv_app *app, srv_exchange *x);
+/** The exchange's part in the request ends. */
+void srv_classify_finished(srv_app *app, srv_exchange *x);
+#endif

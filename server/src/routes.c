@@ -1,0 +1,271 @@
+#define _POSIX_C_SOURCE 200809L
+#include "routes.h"
+#include "assets.h"
+#include "logger.h"
+#include "prelu/mem.h"
+#include "request.h"
+#include <assert.h>
+#include <string.h>
+
+typedef struct route {
+    const char *path;
+    unsigned methods; /* srv_method bits; OPTIONS and, with GET, HEAD come by themselves */
+    const char *asset, *content_type; /* of a file that is served as it is */
+    /** Fills the reply at once. */
+    void (*answer)(srv_app *app, const srv_request_info *info, srv_reply *reply);
+    /** Or these three, for what has a body and takes time. */
+    void (*headers)(srv_app *app, srv_exchange *x, srv_reply *reply);
+    void (*request)(srv_app *app, srv_exchange *x);
+    void (*finished)(srv_app *app, srv_exchange *x);
+} route;
+
+static void answer_text(srv_reply *r, int status, const char *text)
+{
+    srv_reply_static(r, "text/plain; charset=utf-8", text, strlen(text));
+    r->status = status;
+}
+
+/* ---- health ---- */
+
+static void healthz(srv_app *app, const srv_request_info *info, srv_reply *r)
+{
+    (void)app, (void)info;
+    answer_text(r, 200, "ok\n");
+}
+
+static void readyz(srv_app *app, const srv_request_info *info, srv_reply *r)
+{
+    int state = atomic_load(&app->state);
+    if (state == SRV_READY) {
+        answer_text(r, 200, "ready\n");
+        return;
+    }
+    if (state == SRV_LOADING)
+        srv_reply_error(r, 503, "loading", "the models are being loaded", info->id);
+    else
+        srv_reply_error(r, 503, "draining", "the server is shutting down", info->id);
+    srv_reply_header(r, "Retry-After", "1");
+}
+
+static void v2_live(srv_app *app, const srv_request_info *info, srv_reply *r)
+{
+    static const char live[] = "{\"live\":true}";
+    (void)app, (void)info;
+    srv_reply_static(r, "application/json", live, sizeof live - 1);
+}
+
+static void v2_ready(srv_app *app, const srv_request_info *info, srv_reply *r)
+{
+    static const char yes[] = "{\"ready\":true}";
+    if (atomic_load(&app->state) != SRV_READY) {
+        readyz(app, info, r);
+        return;
+    }
+    srv_reply_static(r, "application/json", yes, sizeof yes - 1);
+}
+
+/* ---- metrics ---- */
+
+static void fill_gauges(srv_app *app, srv_gauges *g)
+{
+    g->ready = atomic_load(&app->state) == SRV_READY;
+    g->in_flight = srv_http_active(app->http);
+    g->connections = srv_http_connections(app->http);
+    g->version = PRELU_VERSION;
+    if (atomic_load(&app->state) == SRV_LOADING)
+        return; /* models and workers are not there yet */
+    srv_queue_state q = srv_workers_look(app->workers);
+    g->queue_depth = q.depth;
+    g->queue_units = q.reserved;
+    g->queue_capacity = q.limit;
+    g->n_models = app->registry.n;
+    for (int i = 0; i < g->n_models; i++) {
+        const srv_model *m = &app->registry.models[i];
+        g->models[i] = (struct srv_model_gauge){.name = m->name,
+                                                .version = m->version,
+                                                .sha256 = m->sha256,
+                                                .precision = m->precision,
+                                                .load_seconds = m->load_seconds};
+    }
+}
+
+static void metrics(srv_app *app, const srv_request_info *info, srv_reply *r)
+{
+    srv_gauges g = {0};
+    srv_text text = {.limit = 1 << 20};
+    fill_gauges(app, &g);
+    srv_metrics_write(&app->metrics, &g, &text);
+    if (text.failed) {
+        srv_text_deinit(&text);
+        srv_reply_error(r, 503, "out_of_memory", "out of memory, try again later", info->id);
+        return;
+    }
+    r->status = 200;
+    r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    r->body = text.data;
+    r->body_len = text.len;
+}
+
+/* ---- the table ---- */
+
+static const route table[] = {
+    {.path = "/classify",
+     .methods = SRV_POST,
+     .headers = srv_classify_headers,
+     .request = srv_classify_request,
+     .finished = srv_classify_finished},
+    {.path = "/",
+     .methods = SRV_GET,
+     .asset = "index.html",
+     .content_type = "text/html; charset=utf-8"},
+    {.path = "/app.js",
+     .methods = SRV_GET,
+     .asset = "app.js",
+     .content_type = "text/javascript; charset=utf-8"},
+    {.path = "/app.css",
+     .methods = SRV_GET,
+     .asset = "app.css",
+     .content_type = "text/css; charset=utf-8"},
+    {.path = "/openapi.json",
+     .methods = SRV_GET,
+     .asset = "openapi.json",
+     .content_type = "application/json"},
+    {.path = "/healthz", .methods = SRV_GET, .answer = healthz},
+    {.path = "/readyz", .methods = SRV_GET, .answer = readyz},
+    {.path = "/metrics", .methods = SRV_GET, .answer = metrics},
+    {.path = "/v2/health/live", .methods = SRV_GET, .answer = v2_live},
+    {.path = "/v2/health/ready", .methods = SRV_GET, .answer = v2_ready},
+};
+enum { N_ROUTES = sizeof table / sizeof *table };
+static_assert((int)N_ROUTES < SRV_MAX_ROUTES, "raise SRV_MAX_ROUTES");
+
+int srv_routes_names(const char *const **names)
+{
+    static const char *list[N_ROUTES];
+    for (int i = 0; i < N_ROUTES; i++)
+        list[i] = table[i].path;
+    *names = list;
+    return N_ROUTES;
+}
+
+static bool is_page(const route *r) { return r->asset && strcmp(r->asset, "openapi.json") != 0; }
+
+static int find(const srv_app *app, const char *path)
+{
+    for (int i = 0; i < N_ROUTES; i++)
+        if (strcmp(table[i].path, path) == 0)
+            return app->config->no_ui && is_page(&table[i]) ? -1 : i;
+    return -1;
+}
+
+static unsigned allowed(const route *r)
+{
+    return r->methods | SRV_OPTIONS | (r->methods & SRV_GET ? SRV_HEAD : 0u);
+}
+
+static void allow_header(srv_reply *reply, unsigned methods)
+{
+    srv_reply_header(reply, "Allow", "%s%s%sOPTIONS", methods & SRV_GET ? "GET, " : "",
+                     methods & SRV_HEAD ? "HEAD, " : "", methods & SRV_POST ? "POST, " : "");
+}
+
+/* The page may load its own files and talk to its own server; nothing else, from nowhere else. */
+static void page_headers(srv_reply *r)
+{
+    srv_reply_header(r, "Content-Security-Policy",
+                     "default-src 'none'; script-src 'self'; style-src 'self'; "
+                     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
+                     "form-action 'none'; frame-ancestors 'none'");
+    srv_reply_header(r, "X-Content-Type-Options", "nosniff");
+    srv_reply_header(r, "Referrer-Policy", "no-referrer");
+}
+
+static void answer_asset(const route *r, const srv_request_info *info, srv_reply *reply)
+{
+    for (size_t i = 0; i < srv_assets_count; i++)
+        if (strcmp(srv_assets[i].name, r->asset) == 0) {
+            srv_reply_static(reply, r->content_type, srv_assets[i].data, srv_assets[i].len);
+            page_headers(reply);
+            return;
+        }
+    srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
+}
+
+/* Method and path. @return the route, or NULL with the reply filled. */
+static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
+{
+    const srv_request_info *info = srv_exchange_info(x);
+    if (info->method == SRV_OPTIONS && strcmp(info->path, "*") == 0) {
+        reply->status = 204;
+        allow_header(reply, SRV_GET | SRV_HEAD | SRV_POST);
+        return NULL;
+    }
+    int i = find(app, info->path);
+    if (i < 0) {
+        srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
+        return NULL;
+    }
+    srv_exchange_set_user(x, NULL, i);
+    if (info->method == SRV_OPTIONS) {
+        reply->status = 204;
+        allow_header(reply, allowed(&table[i]));
+        return NULL;
+    }
+    if (!(info->method & allowed(&table[i]))) {
+        srv_reply_error(reply, 405, "method_not_allowed", "the path does not take this method",
+                        info->id);
+        allow_header(reply, allowed(&table[i]));
+        return NULL;
+    }
+    return &table[i];
+}
+
+static size_t on_headers(void *ctx, srv_exchange *x, srv_reply *reply)
+{
+    srv_app *app = ctx;
+    const route *r = gate(app, x, reply);
+    if (!r || !r->headers)
+        return 0;
+    r->headers(app, x, reply);
+    return (size_t)app->config->max_body;
+}
+
+static void on_request(void *ctx, srv_exchange *x)
+{
+    srv_app *app = ctx;
+    const route *r = &table[srv_exchange_route(x)]; /* else on_headers refused */
+    if (r->request) {
+        r->request(app, x);
+        return;
+    }
+    srv_reply reply = {0};
+    if (r->asset)
+        answer_asset(r, srv_exchange_info(x), &reply);
+    else
+        r->answer(app, srv_exchange_info(x), &reply);
+    srv_exchange_reply(x, &reply);
+}
+
+static void on_finished(void *ctx, srv_exchange *x, const srv_outcome *o)
+{
+    srv_app *app = ctx;
+    const srv_request_info *info = srv_exchange_info(x);
+    int i = srv_exchange_route(x);
+    srv_metrics_request(&app->metrics, i < 0 ? N_ROUTES : i, o->status,
+                        (double)(o->ended - info->started) * 1e-9);
+    if (o->replied && i >= 0 && table[i].request)
+        srv_metrics_stage(&app->metrics, SRV_STAGE_REPLY, (double)(o->ended - o->replied) * 1e-9);
+    if (o->code && strcmp(o->code, "body_too_large") == 0)
+        srv_metrics_rejected(&app->metrics, SRV_REJECT_BODY);
+    if (o->status == 408)
+        srv_metrics_rejected(&app->metrics, SRV_REJECT_SLOW);
+    srv_logger_access(info, i < 0 ? "other" : table[i].path, o);
+    if (i >= 0 && table[i].finished)
+        table[i].finished(app, x);
+}
+
+srv_handler srv_routes_handler(srv_app *app)
+{
+    return (srv_handler){
+        .ctx = app, .headers = on_headers, .request = on_request, .finished = on_finished};
+}

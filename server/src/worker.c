@@ -1,0 +1,431 @@
+#define _POSIX_C_SOURCE 200809L
+#include "worker.h"
+#include "prelu/log.h"
+#include "prelu/mem.h"
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { MAX_SLOTS = 256, MAX_TASKS = 1024 };
+/* A batch should not take longer than this, so that what comes next need not wait for it. */
+static const int64_t batch_time = 250 * INT64_C(1000000);
+
+/* What one batch job needs; used by one job at a time. */
+typedef struct slot {
+    struct slot *next; /* while free */
+    srv_workers *w;
+    prelu_session *session[SRV_MAX_LIST]; /* of each model, made at first use */
+    prelu_view *views;
+    float *scores;
+    size_t cap_views, cap_scores;
+    srv_work *works[MAX_TASKS];
+} slot;
+
+struct srv_workers {
+    srv_registry *registry;
+    prelu_pool *pool;
+    srv_timer *timer;
+    srv_metrics *metrics;
+    srv_worker_options opt;
+    srv_queue queue;
+    pthread_mutex_t lock;
+    slot *free;            /* under lock, as is */
+    size_t scheduled;      /* batch jobs in the pool's queue that have not begun */
+    atomic_size_t unbegun; /* prepare jobs in the pool's queue */
+    atomic_size_t active;
+    srv_alarm delay;
+    slot *slots[MAX_SLOTS];
+};
+
+static void batch_job(void *ctx);
+
+/* A queue that may hold work and a slot that may be free are brought together here. The pool runs
+ * jobs in order, so a batch job goes behind the prepare jobs that are there: they finish first and
+ * their pictures share the batch. When none are there the caller is to run it itself.
+ * @return the slot to run now, or NULL. */
+static slot *claim(srv_workers *w)
+{
+    srv_queue_state q = srv_queue_look(&w->queue);
+    if (q.depth == 0)
+        return NULL;
+    if (w->opt.max_batch_delay && q.waiting < w->opt.max_batch &&
+        srv_now() < q.oldest + w->opt.max_batch_delay) {
+        srv_timer_arm(w->timer, &w->delay, q.oldest + w->opt.max_batch_delay);
+        return NULL;
+    }
+    pthread_mutex_lock(&w->lock);
+    slot *s = w->scheduled == 0 ? w->free : NULL;
+    if (s) {
+        w->free = s->next;
+        w->scheduled++;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (!s) /* the scheduled job, or the one that ends first, takes the work */
+        return NULL;
+    if (atomic_load(&w->unbegun) == 0 || prelu_pool_submit(w->pool, batch_job, s, NULL))
+        return s;
+    return NULL;
+}
+
+static void kick(srv_workers *w)
+{
+    slot *s = claim(w);
+    if (s)
+        batch_job(s);
+}
+
+static void kick_job(void *ctx) { kick(ctx); }
+
+/* On the timer's thread, which must not compute. Without memory for a job the work waits for the
+ * next picture's kick. */
+static void delay_over(void *ctx)
+{
+    srv_workers *w = ctx;
+    if (prelu_pool_submit(w->pool, kick_job, w, NULL))
+        prelu_log(PRELU_LOG_WARN, "no memory for a batch job");
+}
+
+static void finish(srv_workers *w, srv_task *t)
+{
+    prelu_prepared_deinit(&t->prepared);
+    if (t->err.code == PRELU_OK)
+        srv_metrics_image(w->metrics, (int)t->mode, t->top[0].score);
+    t->done(t); /* the last use of t */
+    atomic_fetch_sub(&w->active, 1);
+}
+
+static void drop(srv_workers *w, srv_task *t, srv_stage stage)
+{
+    srv_metrics_cancelled(w->metrics, stage);
+    (void)prelu_fail(&t->err, PRELU_E_CANCELLED, "nobody waits for the answer");
+    finish(w, t);
+}
+
+static void prepare_job(void *ctx)
+{
+    srv_task *t = ctx;
+    srv_workers *w = t->workers;
+    atomic_fetch_sub(&w->unbegun, 1);
+    if (!t->wanted(t)) {
+        srv_queue_release(&w->queue, t->work.units);
+        drop(w, t, SRV_STAGE_DECODE);
+        return;
+    }
+    prelu_status st = prelu_model_prepare(&t->prepared, t->model->model, t->mode, t->jpeg, t->len,
+                                          &w->opt.limits, &t->err);
+    if (st) {
+        srv_queue_release(&w->queue, t->work.units);
+        memset(&t->prepared, 0, sizeof t->prepared);
+        (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st)); /* if it gave no text */
+        finish(w, t);
+        return;
+    }
+    t->n_views = t->prepared.n_views;
+    t->info = t->prepared.info;
+    t->decode_ms = t->prepared.decode_ms;
+    t->prepare_ms = t->prepared.prepare_ms;
+    srv_metrics_stage(w->metrics, SRV_STAGE_DECODE, t->decode_ms * 1e-3);
+    srv_metrics_stage(w->metrics, SRV_STAGE_PREPARE, t->prepare_ms * 1e-3);
+    t->work.group = t->model;
+    srv_queue_push(&w->queue, &t->work);
+    kick(w);
+}
+
+static srv_task *task_of(srv_work *work)
+{
+    return (srv_task *)(void *)((char *)work - offsetof(srv_task, work));
+}
+
+/* Grow *block, whose contents need not live on, to at least n elements. */
+static bool grow(void **block, size_t *cap, size_t n, size_t size)
+{
+    if (n <= *cap)
+        return true;
+    void *bigger = n <= SIZE_MAX / size ? prelu_alloc(n * size) : NULL;
+    if (!bigger)
+        return false;
+    prelu_free(*block);
+    *block = bigger;
+    *cap = n;
+    return true;
+}
+
+/* Views of n tasks of one model through the slot's session; scores in order into slot->scores. */
+static prelu_status run_views(slot *s, srv_task **tasks, size_t n, size_t n_views, prelu_err *err)
+{
+    srv_model *m = tasks[0]->model;
+    size_t classes = (size_t)m->model->classes, at = 0;
+    void *views = s->views, *scores = s->scores;
+    bool room = grow(&views, &s->cap_views, n_views, sizeof *s->views);
+    s->views = views;
+    room = room && grow(&scores, &s->cap_scores, n_views * classes, sizeof *s->scores);
+    s->scores = scores;
+    if (!room)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu views of %zu scores", n_views, classes);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(s->views + at, tasks[i]->prepared.views, tasks[i]->n_views * sizeof *s->views);
+        at += tasks[i]->n_views;
+    }
+    prelu_session **session = &s->session[m->index];
+    if (!*session)
+        PRELU_TRY(prelu_session_create(session, m->plan, s->w->pool, 0, err));
+    int64_t start = srv_now();
+    PRELU_TRY(prelu_views_run(*session, s->views, n_views, m->model->classes, s->scores, err));
+    int64_t unit = (srv_now() - start) / (int64_t)n_views, old = atomic_load(&m->unit_ns);
+    atomic_store(&m->unit_ns, old ? old + (unit - old) / 8 : unit);
+    return PRELU_OK;
+}
+
+static void rank(const srv_model *m, srv_task *t, const float *scores)
+{
+    prelu_status st;
+    t->top = prelu_calloc(t->top_k, sizeof *t->top);
+    if (t->top)
+        st = prelu_model_rank(m->model, scores, t->n_views, t->top_k, t->top, NULL, &t->err);
+    else
+        st = prelu_fail(&t->err, PRELU_E_NOMEM, "%zu predictions", t->top_k);
+    if (st)
+        (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st));
+}
+
+/* All n tasks in one run. A run that fails fails for all, so one picture that asks too much would
+ * take its neighbours with it: then each runs alone. */
+static void run_batch(slot *s, srv_task **tasks, size_t n)
+{
+    srv_workers *w = s->w;
+    srv_model *m = tasks[0]->model;
+    prelu_err err = {0};
+    size_t n_views = 0, at = 0;
+    int64_t start = srv_now();
+    for (size_t i = 0; i < n; i++)
+        n_views += tasks[i]->n_views;
+    prelu_status st = run_views(s, tasks, n, n_views, &err);
+    if (st && n > 1) {
+        for (size_t i = 0; i < n; i++)
+            run_batch(s, tasks + i, 1);
+        return;
+    }
+    double ms = (double)(srv_now() - start) * 1e-6;
+    if (!st)
+        srv_metrics_batch(w->metrics, n_views);
+    for (size_t i = 0; i < n; i++) {
+        srv_task *t = tasks[i];
+        t->infer_ms = ms;
+        t->queue_ms = (double)(start - t->work.pushed) * 1e-6;
+        srv_metrics_stage(w->metrics, SRV_STAGE_QUEUE, t->queue_ms * 1e-3);
+        srv_metrics_stage(w->metrics, SRV_STAGE_INFER, ms * 1e-3);
+        if (st)
+            (void)prelu_fail(&t->err, st, "%s", err.text[0] ? err.text : prelu_status_text(st));
+        else
+            rank(m, t, s->scores + at * (size_t)m->model->classes);
+        at += t->n_views;
+        finish(w, t);
+    }
+}
+
+/* Take what waits, at most max_batch views and about batch_time of work, and run it.
+ * @return false when nothing waited. */
+static bool run_waiting(slot *s)
+{
+    srv_workers *w = s->w;
+    const srv_model *m = srv_queue_look(&w->queue).group;
+    int64_t unit = m ? atomic_load(&m->unit_ns) : 0;
+    size_t most = w->opt.max_batch, n, kept = 0;
+    srv_task *tasks[MAX_TASKS];
+    if (unit > 0 && (int64_t)most > batch_time / unit)
+        most = batch_time / unit > 1 ? (size_t)(batch_time / unit) : 1;
+    n = srv_queue_take(&w->queue, s->works, MAX_TASKS, most);
+    for (size_t i = 0; i < n; i++) {
+        srv_task *t = task_of(s->works[i]);
+        if (t->wanted(t))
+            tasks[kept++] = t;
+        else
+            drop(w, t, SRV_STAGE_QUEUE);
+    }
+    if (kept)
+        run_batch(s, tasks, kept);
+    return n > 0;
+}
+
+/* Runs batches until none waits, but lets prepare jobs that came meanwhile go first.
+ * @return false when the slot was handed on to a job behind them. */
+static bool run_all(slot *s)
+{
+    srv_workers *w = s->w;
+    pthread_mutex_lock(&w->lock);
+    w->scheduled--;
+    pthread_mutex_unlock(&w->lock);
+    while (run_waiting(s)) {
+        if (atomic_load(&w->unbegun) == 0)
+            continue;
+        pthread_mutex_lock(&w->lock);
+        w->scheduled++;
+        pthread_mutex_unlock(&w->lock);
+        if (prelu_pool_submit(w->pool, batch_job, s, NULL) == PRELU_OK)
+            return false;
+        pthread_mutex_lock(&w->lock);
+        w->scheduled--;
+        pthread_mutex_unlock(&w->lock);
+    }
+    return true;
+}
+
+static void batch_job(void *ctx)
+{
+    slot *s = ctx;
+    srv_workers *w = s->w;
+    while (s && run_all(s)) {
+        pthread_mutex_lock(&w->lock);
+        s->next = w->free;
+        w->free = s;
+        pthread_mutex_unlock(&w->lock);
+        s = claim(w); /* work pushed after the last look found no free slot */
+    }
+}
+
+void srv_workers_submit(srv_workers *w, srv_task *t)
+{
+    t->workers = w;
+    t->work.units = prelu_mode_units(t->model->model, t->mode);
+    atomic_fetch_add(&w->active, 1);
+    atomic_fetch_add(&w->unbegun, 1);
+    prelu_err err = {0};
+    prelu_status st = prelu_pool_submit(w->pool, prepare_job, t, &err);
+    if (st) {
+        atomic_fetch_sub(&w->unbegun, 1);
+        srv_queue_release(&w->queue, t->work.units);
+        (void)prelu_fail(&t->err, st, "%s", err.text);
+        finish(w, t);
+    }
+}
+
+prelu_status srv_workers_reserve(srv_workers *w, size_t units, prelu_err *err)
+{
+    return srv_queue_reserve(&w->queue, units, err);
+}
+
+int srv_workers_retry_after(srv_workers *w, size_t units)
+{
+    srv_queue_state q = srv_queue_look(&w->queue);
+    int64_t unit = 0;
+    for (int i = 0; i < w->registry->n; i++)
+        if (atomic_load(&w->registry->models[i].unit_ns) > unit)
+            unit = atomic_load(&w->registry->models[i].unit_ns);
+    size_t over = q.reserved + units > q.limit ? q.reserved + units - q.limit : 0;
+    double seconds = (double)over * (double)unit * 1e-9;
+    return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)(seconds + 0.999);
+}
+
+srv_queue_state srv_workers_look(srv_workers *w) { return srv_queue_look(&w->queue); }
+
+size_t srv_workers_active(srv_workers *w) { return atomic_load(&w->active); }
+
+prelu_status srv_workers_create(srv_workers **out, srv_registry *registry, prelu_pool *pool,
+                                srv_timer *timer, srv_metrics *metrics,
+                                const srv_worker_options *options, prelu_err *err)
+{
+    srv_workers *w = prelu_calloc(1, sizeof *w);
+    if (!w)
+        return prelu_fail(err, PRELU_E_NOMEM, "workers: no memory");
+    w->registry = registry;
+    w->pool = pool;
+    w->timer = timer;
+    w->metrics = metrics;
+    w->opt = *options;
+    w->delay.ring = delay_over;
+    w->delay.ctx = w;
+    pthread_mutex_init(&w->lock, NULL);
+    srv_queue_init(&w->queue, options->queue_limit);
+    *out = w;
+    for (int i = 0; i < options->threads && i < MAX_SLOTS; i++) {
+        slot *s = prelu_calloc(1, sizeof *s);
+        if (!s) {
+            srv_workers_destroy(out);
+            return prelu_fail(err, PRELU_E_NOMEM, "workers: no memory");
+        }
+        s->w = w;
+        s->next = w->free;
+        w->slots[i] = w->free = s;
+    }
+    return PRELU_OK;
+}
+
+void srv_workers_destroy(srv_workers **workers)
+{
+    srv_workers *w = *workers;
+    if (!w)
+        return;
+    *workers = NULL;
+    srv_timer_cancel(w->timer, &w->delay);
+    for (int i = 0; i < MAX_SLOTS && w->slots[i]; i++) {
+        slot *s = w->slots[i];
+        for (int m = 0; m < SRV_MAX_LIST; m++)
+            prelu_session_destroy(&s->session[m]);
+        prelu_free(s->views);
+        prelu_free(s->scores);
+        prelu_free(s);
+    }
+    srv_queue_deinit(&w->queue);
+    pthread_mutex_destroy(&w->lock);
+    prelu_free(w);
+}
+
+/* ---- warm-up ---- */
+
+typedef struct warm_up {
+    srv_workers *w;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool done;
+    prelu_status st;
+    prelu_err err;
+} warm_up;
+
+/* A gray picture of crop size, twice: the second run's time is the first guess of a unit's. */
+static prelu_status warm_model(slot *s, srv_model *m, prelu_err *err)
+{
+    int crop = m->model->preprocess.crop;
+    size_t stride, len;
+    PRELU_TRY(prelu_mul((size_t)crop, 3, &stride, err));
+    PRELU_TRY(prelu_mul((size_t)crop, stride, &len, err));
+    uint8_t *gray = prelu_alloc(len);
+    if (!gray)
+        return prelu_fail(err, PRELU_E_NOMEM, "a picture of %zu bytes", len);
+    memset(gray, 128, len);
+    prelu_view view = {.data = gray, .stride = stride, .width = crop, .height = crop};
+    srv_task task = {.model = m, .n_views = 1, .prepared = {.views = &view}}, *one = &task;
+    prelu_status st = PRELU_OK;
+    for (int i = 0; i < 2 && !st; i++) {
+        atomic_store(&m->unit_ns, 0);
+        st = run_views(s, &one, 1, 1, err);
+    }
+    prelu_free(gray);
+    return st;
+}
+
+static void warm_up_job(void *ctx)
+{
+    warm_up *job = ctx;
+    srv_registry *r = job->w->registry;
+    for (int i = 0; i < r->n && !job->st; i++) {
+        prelu_err err = {0};
+        job->st = warm_model(job->w->slots[0], &r->models[i], &err);
+        if (job->st)
+            (void)prelu_fail(&job->err, job->st, "model %s: %s", r->models[i].name, err.text);
+    }
+    pthread_mutex_lock(&job->lock);
+    job->done = true;
+    pthread_cond_signal(&job->over);
+    pthread_mutex_unlock(&job->lock);
+}
+
+prelu_status srv_workers_warm_up(srv_workers *w, prelu_err *err)
+{
+    warm_up job = {.w = w, .lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER};
+    PRELU_TRY(prelu_pool_submit(w->pool, warm_up_job, &job, err));
+    pthread_mutex_lock(&job.lock);
+    while (!job.done)
+        pthread_cond_wait(&job.over, &job.lock);
+    pthread_mutex_unlock(&job.lock);
+    return job.st ? prelu_fail(err, job.st, "%s", job.err.text) : PRELU_OK;
+}

@@ -1,0 +1,69 @@
+#ifndef SRV_WORKER_H
+#define SRV_WORKER_H
+#include "metrics.h"
+#include "queue.h"
+#include "registry.h"
+#include "timer.h"
+
+/** From bytes to scores, on the compute pool only: prepare jobs (decode, resize) feed a bounded
+ *  queue; batch jobs take what waits, run it through a session and rank it.
+ *
+ *  There is a session for every pool thread. A deep queue thus runs one batch per core, and a
+ *  shallow one runs one batch on all of them, for the session's own loops use the pool too. */
+typedef struct srv_workers srv_workers;
+
+/** One picture. Zero-initialise, fill in the first part, submit; owned by whoever waits for it. */
+typedef struct srv_task {
+    srv_work work; /* set by submit */
+    srv_model *model;
+    prelu_mode mode;
+    size_t top_k;
+    const void *jpeg; /* borrowed until done */
+    size_t len;
+    void *owner;
+    /** Whether anyone still wants the answer; asked before each costly part. */
+    bool (*wanted)(struct srv_task *task);
+    /** Once, on a pool thread; afterwards the task is its owner's again. */
+    void (*done)(struct srv_task *task);
+
+    /* Results. */
+    prelu_err err;         /* code PRELU_OK on success */
+    prelu_prediction *top; /* top_k, best first; prelu_free */
+    size_t n_views;
+    prelu_jpeg_info info;
+    double decode_ms, prepare_ms, queue_ms, infer_ms;
+
+    /* The workers' own. */
+    prelu_prepared prepared;
+    srv_workers *workers;
+} srv_task;
+
+typedef struct srv_worker_options {
+    int threads; /* of the pool; sessions of each model */
+    size_t max_batch;
+    int64_t max_batch_delay; /* nanoseconds */
+    size_t queue_limit;
+    prelu_image_limits limits;
+} srv_worker_options;
+
+/** Everything is borrowed for the workers' life. */
+PRELU_MUST_CHECK prelu_status srv_workers_create(srv_workers **out, srv_registry *registry,
+                                                 prelu_pool *pool, srv_timer *timer,
+                                                 srv_metrics *metrics,
+                                                 const srv_worker_options *options, prelu_err *err);
+/** Nothing may be in flight. NULLs *w; NULL is fine. */
+void srv_workers_destroy(srv_workers **w);
+/** Run one picture of each model on a pool thread, so that the first request finds memory touched
+ *  and its time known. Blocks. */
+PRELU_MUST_CHECK prelu_status srv_workers_warm_up(srv_workers *w, prelu_err *err);
+
+/** Promise room for tasks of so many units in all (prelu_mode_units of each). @return E_BUSY. */
+PRELU_MUST_CHECK prelu_status srv_workers_reserve(srv_workers *w, size_t units, prelu_err *err);
+/** Begin; the task's units must be reserved. `done` is called in any case. Thread-safe. */
+void srv_workers_submit(srv_workers *w, srv_task *task);
+/** Seconds until `units` more would fit, by the measured rate; 1..60. */
+int srv_workers_retry_after(srv_workers *w, size_t units);
+srv_queue_state srv_workers_look(srv_workers *w);
+/** Tasks submitted and not done. */
+size_t srv_workers_active(srv_workers *w);
+#endif
