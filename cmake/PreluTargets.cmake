@@ -4,7 +4,7 @@
 add_library(prelu_warnings INTERFACE)
 target_compile_options(prelu_warnings INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes
-  -Wmissing-prototypes -Wvla -Wswitch-enum -ffp-contract=off
+  -Wmissing-prototypes -Wvla -Wswitch-enum -ffp-contract=off -fno-trapping-math -fno-math-errno
   $<$<BOOL:${PRELU_WERROR}>:-Werror>
   $<$<CONFIG:Release>:-fstack-protector-strong;-D_FORTIFY_SOURCE=2>)
 target_link_options(prelu_warnings INTERFACE $<$<CONFIG:Release>:-Wl,-z,relro,-z,now>)

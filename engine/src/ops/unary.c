@@ -17,8 +17,11 @@ static void relu_grad_run(const op_exec *x, int phase, size_t task, void *scratc
 {
     const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
-    for (size_t i = 0; i < s.n; i++)
-        s.y[i] = s.b[i] > 0.0f ? s.a[i] : 0.0f;
+#pragma GCC ivdep
+    for (size_t i = 0; i < s.n; i++) {
+        const float d = s.a[i];
+        s.y[i] = s.b[i] > 0.0f ? d : 0.0f;
+    }
 }
 
 static prelu_status relu_grad(op_grad_ctx *c, prelu_err *err)
