@@ -14,6 +14,8 @@ typedef struct op_run {
     uint64_t constant; /* inputs to offer to pack, as row-major data in file_order */
     const void *file_order[PRELU_MAX_INPUTS];
     bool backwards;
+    bool in_place; /* output 0 starts as a copy of input 0, which is then read from there */
+    uint64_t seed; /* of the run: Dropout */
 } op_run;
 
 static inline size_t op_run_count(const prelu_shape *s)
@@ -34,9 +36,14 @@ static inline prelu_status op_run_go(op_run *r, const char *op, int n_in, int n_
     uint64_t consumed = 0;
     op_instance inst = {.def = def, .node = &r->node, .krn = r->krn, .id = 7};
     assert_non_null(def);
-    r->node = (prelu_node){.name = (char *)"node", .op = def->name, .in = r->in_ids,
-                           .out = r->out_ids, .n_in = n_in, .n_out = n_out,
-                           .attrs = (prelu_attr *)attrs, .n_attrs = n_attrs};
+    r->node = (prelu_node){.name = (char *)"node",
+                           .op = def->name,
+                           .in = r->in_ids,
+                           .out = r->out_ids,
+                           .n_in = n_in,
+                           .n_out = n_out,
+                           .attrs = (prelu_attr *)attrs,
+                           .n_attrs = n_attrs};
     for (int i = 0; i < n_in; i++)
         in[i] = r->in[i].shape;
     PRELU_TRY(def->shape(&r->node, in, out, err));
@@ -55,17 +62,27 @@ static inline prelu_status op_run_go(op_run *r, const char *op, int n_in, int n_
     }
     for (int i = 0; i < n_out; i++) {
         const size_t n = op_run_count(&out[i]);
-        r->out[i] = (op_tensor){.dtype = PRELU_F32, .shape = out[i],
-                                .data = prelu_alloc(n * sizeof(float) + 1)};
+        r->out[i] = (op_tensor){
+            .dtype = PRELU_F32, .shape = out[i], .data = prelu_alloc(n * sizeof(float) + 1)};
         for (size_t k = 0; k < n; k++)
             ((float *)r->out[i].data)[k] = NAN;
+    }
+    if (r->in_place) {
+        memcpy(r->out[0].data, given[0].data, op_run_count(&in[0]) * sizeof(float));
+        given[0].data = r->out[0].data;
     }
     op_work w = {.phases = 1, .tasks = {1, 1, 1, 1}, .flops = {1, 1, 1, 1}};
     if (def->prepare)
         PRELU_TRY(def->prepare(&inst, given, r->out, &w, err));
     void *shared = check_guard_new(w.shared + 1), *scratch = check_guard_new(w.scratch + 1);
-    const op_exec x = {.op = &inst, .in = given, .out = r->out, .n_in = n_in, .n_out = n_out,
-                       .work = &w, .shared = shared, .seed = 5};
+    const op_exec x = {.op = &inst,
+                       .in = given,
+                       .out = r->out,
+                       .n_in = n_in,
+                       .n_out = n_out,
+                       .work = &w,
+                       .shared = shared,
+                       .seed = r->seed};
     for (int p = 0; p < w.phases; p++)
         for (size_t t = 0; t < w.tasks[p]; t++)
             def->run(&x, p, r->backwards ? w.tasks[p] - 1 - t : t, scratch);
