@@ -298,33 +298,34 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         block(krn, &d, &c, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);
 }
 
-/* dA = dY * B' and dB = A' * dY with the transposes the attributes ask for. c's gradient is dY summed
- * to c's shape. The trainer's nets have alpha = beta = 1. */
+/* dA = alpha dY B' and dB = alpha A' dY with the transposes the attributes ask for. c's gradient is
+ * beta dY summed to c's shape. */
 static prelu_status grad(op_grad_ctx *c, prelu_err *err)
 {
     const prelu_node *n = &c->g->nodes[c->node];
     const prelu_value a = n->in[IN_A], b = n->in[IN_B], dy = c->dout[0];
     const int64_t ta = prelu_node_int(n, "transA", 0), tb = prelu_node_int(n, "transB", 0);
     const prelu_value bias = n->n_in > IN_C ? n->in[IN_C] : PRELU_NONE;
-    if (prelu_node_float(n, "alpha", 1.0f) != 1.0f || prelu_node_float(n, "beta", 1.0f) != 1.0f)
-        return prelu_fail(err, PRELU_E_UNSUPPORTED, "gradient of Gemm with alpha or beta");
+    const prelu_attr alpha = PRELU_FLOAT("alpha", prelu_node_float(n, "alpha", 1.0f));
+    const prelu_attr beta = PRELU_FLOAT("scale", prelu_node_float(n, "beta", 1.0f));
     if (c->needs[IN_A]) {
-        const prelu_attr attrs[] = {PRELU_INT("transA", ta && tb), PRELU_INT("transB", ta || !tb)};
+        const prelu_attr attrs[] = {PRELU_INT("transA", ta && tb), PRELU_INT("transB", ta || !tb),
+                                    alpha};
         /* ta: dA = (dY B')' = B dY' ; else dY B' */
         const prelu_value straight[] = {dy, b}, turned[] = {b, dy};
-        const prelu_attr turned_attrs[] = {PRELU_INT("transA", tb), PRELU_INT("transB", 1)};
+        const prelu_attr turned_attrs[] = {PRELU_INT("transA", tb), PRELU_INT("transB", 1), alpha};
         PRELU_TRY(op_grad_node(c, "Gemm", "da", ta ? turned : straight, 2, ta ? turned_attrs : attrs,
-                               2, &c->din[IN_A], 1, err));
+                               3, &c->din[IN_A], 1, err));
     }
     if (c->needs[IN_B]) {
         const prelu_value straight[] = {a, dy}, turned[] = {dy, a};
-        const prelu_attr attrs[] = {PRELU_INT("transA", !ta), PRELU_INT("transB", 0)};
-        const prelu_attr turned_attrs[] = {PRELU_INT("transA", 1), PRELU_INT("transB", ta)};
+        const prelu_attr attrs[] = {PRELU_INT("transA", !ta), PRELU_INT("transB", 0), alpha};
+        const prelu_attr turned_attrs[] = {PRELU_INT("transA", 1), PRELU_INT("transB", ta), alpha};
         PRELU_TRY(op_grad_node(c, "Gemm", "db", tb ? turned : straight, 2, tb ? turned_attrs : attrs,
-                               2, &c->din[IN_B], 1, err));
+                               3, &c->din[IN_B], 1, err));
     }
     if (bias != PRELU_NONE && c->needs[IN_C])
-        PRELU_TRY(op_grad_node(c, "SumTo", "dc", (prelu_value[]){dy, bias}, 2, NULL, 0,
+        PRELU_TRY(op_grad_node(c, "SumTo", "dc", (prelu_value[]){dy, bias}, 2, &beta, 1,
                                &c->din[IN_C], 1, err));
     return PRELU_OK;
 }
