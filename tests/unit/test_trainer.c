@@ -1,0 +1,291 @@
+/* Training steps: threads and micro-batches, what is refused, what an export holds. */
+#include "golden_net.h"
+#include "prelu/mem.h"
+#include "train/trainer.h"
+
+static golden_file plain, norm;
+
+static int setup(void **state)
+{
+    (void)state;
+    plain = golden_open("golden/training/plain.bin");
+    norm = golden_open("golden/training/norm.bin");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(plain.text);
+    free(norm.text);
+    return 0;
+}
+
+static prelu_trainer *open_trainer(bool with_norm, bool dropout, int micro, prelu_pool *pool)
+{
+    prelu_err err = {0};
+    prelu_trainer *t = NULL;
+    prelu_value logits;
+    prelu_trainer_options o = NET_OPTIONS;
+    prelu_graph *g = net_build(with_norm ? &norm : &plain, with_norm, dropout, &logits);
+    o.micro_batch = micro;
+    check_ok(prelu_trainer_create(&t, g, logits, &o, pool, &err), &err);
+    prelu_graph_destroy(&g); /* the trainer keeps what it needs */
+    return t;
+}
+
+static void steps(prelu_trainer *t, int n)
+{
+    prelu_err err = {0};
+    for (int i = 0; i < n; i++)
+        check_ok(net_step(t, &plain, i, NULL, &err), &err);
+}
+
+static void threads_do_not_change_a_bit(void **state)
+{
+    prelu_err err = {0};
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        prelu_pool *pool = NULL;
+        check_ok(prelu_pool_create(&pool, threads, &err), &err);
+        prelu_trainer *a = open_trainer(true, true, 3, NULL);
+        prelu_trainer *b = open_trainer(true, true, 3, pool);
+        steps(a, 4);
+        steps(b, 4);
+        assert_memory_equal(a->weights, b->weights, a->total * sizeof(float));
+        assert_memory_equal(a->velocity, b->velocity, a->total * sizeof(float));
+        assert_memory_equal(a->statistics, b->statistics, a->norm_total * sizeof(float));
+        prelu_trainer_destroy(&a);
+        prelu_trainer_destroy(&b);
+        prelu_pool_destroy(&pool);
+    }
+}
+
+static void micro_batches_add_up(void **state)
+{
+    (void)state;
+    for (int micro = 1; micro <= 5; micro += 2) {
+        prelu_trainer *a = open_trainer(false, false, 0, NULL);
+        prelu_trainer *b = open_trainer(false, false, micro, NULL);
+        steps(a, 3);
+        steps(b, 3);
+        for (size_t i = 0; i < a->total; i++)
+            check_near(a->weights[i], b->weights[i], 1e-6);
+        prelu_trainer_destroy(&a);
+        prelu_trainer_destroy(&b);
+    }
+}
+
+static void dropout_depends_on_seed_and_step(void **state)
+{
+    prelu_err err = {0};
+    prelu_step_result first, second;
+    prelu_view views[NET_BATCH];
+    int32_t labels[NET_BATCH];
+    (void)state;
+    net_batch(&plain, 0, views, labels);
+    prelu_trainer *t = open_trainer(false, true, 0, NULL);
+    check_ok(prelu_trainer_step(t, views, labels, NET_BATCH, 0, &first, &err), &err);
+    check_ok(prelu_trainer_step(t, views, labels, NET_BATCH, 0, &second, &err), &err);
+    assert_true(first.loss != second.loss);
+    prelu_trainer_destroy(&t);
+    t = open_trainer(false, true, 0, NULL);
+    check_ok(prelu_trainer_step(t, views, labels, NET_BATCH, 0, &second, &err), &err);
+    assert_true(first.loss == second.loss);
+    prelu_trainer_destroy(&t);
+}
+
+/* Cross-entropy of the exported graph's scores, with the net's smoothing. */
+static double loss_of(const prelu_graph *g, const prelu_view *views, const int32_t *labels)
+{
+    prelu_err err = {0};
+    prelu_plan *plan = NULL;
+    prelu_session *s = NULL;
+    double loss = 0;
+    check_ok(prelu_plan_create(&plan, g, NULL, &err), &err);
+    check_ok(prelu_session_create(&s, plan, NULL, 0, &err), &err);
+    check_ok(prelu_session_reshape(s, NET_BATCH, NET_SIDE, NET_SIDE, &err), &err);
+    check_ok(prelu_session_set_views(s, views, NET_BATCH, &err), &err);
+    check_ok(prelu_session_run(s, &err), &err);
+    const float *prob = prelu_session_output(s, 1);
+    for (int i = 0; i < NET_BATCH; i++)
+        for (int k = 0; k < NET_CLASSES; k++) {
+            double want = 0.1 / NET_CLASSES + (labels[i] == k ? 0.9 : 0);
+            loss -= want * log((double)prob[i * NET_CLASSES + k]) / NET_BATCH;
+        }
+    prelu_session_destroy(&s);
+    prelu_plan_destroy(&plan);
+    return loss;
+}
+
+static void an_export_computes_what_was_trained(void **state)
+{
+    prelu_err err = {0};
+    prelu_value logits;
+    prelu_step_result r;
+    prelu_view views[NET_BATCH];
+    int32_t labels[NET_BATCH];
+    (void)state;
+    prelu_graph *g = net_build(&plain, false, false, &logits), *other;
+    prelu_trainer *t = open_trainer(false, false, 0, NULL);
+    steps(t, 5);
+    check_ok(prelu_trainer_export(t, g, &err), &err);
+    check_ok(prelu_trainer_export(t, g, &err), &err); /* again, into its own copies */
+    net_batch(&plain, 1, views, labels);
+    check_ok(prelu_trainer_step(t, views, labels, NET_BATCH, 0, &r, &err), &err);
+    check_near(loss_of(g, views, labels), r.loss, 1e-5);
+    other = net_build(&norm, true, false, &logits);
+    check_fails(prelu_trainer_export(t, other, &err), PRELU_E_ARG, &err);
+    prelu_graph_destroy(&other);
+    prelu_trainer_destroy(&t);
+    prelu_graph_destroy(&g);
+}
+
+static void an_export_holds_running_statistics(void **state)
+{
+    prelu_err err = {0};
+    prelu_value logits;
+    (void)state;
+    prelu_graph *g = net_build(&norm, true, false, &logits);
+    prelu_trainer *t = open_trainer(true, false, 0, NULL);
+    steps(t, 2);
+    check_ok(prelu_trainer_export(t, g, &err), &err);
+    const float *mean = g->values[prelu_graph_find(g, "bn1.mean")].data;
+    const float *var = g->values[prelu_graph_find(g, "bn1.var")].data;
+    assert_memory_equal(mean, t->statistics + t->norms[0].offset, 8 * sizeof(float));
+    assert_memory_equal(var, t->statistics + t->norms[0].offset + tr_padded(8), 8 * sizeof(float));
+    assert_true(var[0] != 1);
+    prelu_trainer_destroy(&t);
+    prelu_graph_destroy(&g);
+}
+
+static void a_step_that_blows_up_changes_nothing(void **state)
+{
+    prelu_err err = {0};
+    prelu_view views[NET_BATCH];
+    int32_t labels[NET_BATCH];
+    (void)state;
+    net_batch(&plain, 0, views, labels);
+    prelu_trainer *t = open_trainer(true, false, 0, NULL);
+    check_ok(prelu_trainer_step(t, views, labels, NET_BATCH, 1e30f, NULL, &err), &err);
+    size_t len = t->total * sizeof(float), norms = t->norm_total * sizeof(float);
+    float *weights = malloc(len), *velocity = malloc(len), *statistics = malloc(norms);
+    memcpy(weights, t->weights, len);
+    memcpy(velocity, t->velocity, len);
+    memcpy(statistics, t->statistics, norms);
+    check_fails(prelu_trainer_step(t, views, labels, NET_BATCH, 0.1f, NULL, &err), PRELU_E_FORMAT,
+                &err);
+    assert_memory_equal(weights, t->weights, len);
+    assert_memory_equal(velocity, t->velocity, len);
+    assert_memory_equal(statistics, t->statistics, norms);
+    assert_int_equal(prelu_trainer_steps(t), 1);
+    prelu_trainer_destroy(&t);
+    free(weights);
+    free(velocity);
+    free(statistics);
+}
+
+static void a_gradient_that_is_not_finite_is_named(void **state)
+{
+    prelu_err err = {0};
+    (void)state;
+    prelu_trainer *t = open_trainer(false, false, 0, NULL);
+    for (int i = 0; i < t->n_params; i++) {
+        const tr_param *p = &t->params[i];
+        for (int k = 0; k < 3; k++) {
+            static const float bad[3] = {NAN, INFINITY, -INFINITY};
+            memset(t->gradient, 0, t->total * sizeof(float));
+            t->gradient[p->offset + p->count - 1] = bad[k];
+            assert_int_equal(tr_check_finite(t, &err), PRELU_E_FORMAT);
+            assert_non_null(strstr(err.text, p->name));
+            memset(&err, 0, sizeof err);
+        }
+    }
+    memset(t->gradient, 0, t->total * sizeof(float));
+    check_ok(tr_check_finite(t, &err), &err);
+    prelu_trainer_destroy(&t);
+}
+
+static void refuses_bad_arguments(void **state)
+{
+    prelu_err err = {0};
+    prelu_trainer *t = NULL;
+    prelu_view views[NET_BATCH];
+    int32_t labels[NET_BATCH];
+    prelu_value logits;
+    prelu_trainer_options good = NET_OPTIONS, bad;
+    (void)state;
+    prelu_graph *g = net_build(&plain, false, false, &logits);
+    check_fails(prelu_trainer_create(&t, g, 0, &good, NULL, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_trainer_create(&t, g, -1, &good, NULL, &err), PRELU_E_ARG, &err);
+    bad = good;
+    bad.momentum = 1;
+    check_fails(prelu_trainer_create(&t, g, logits, &bad, NULL, &err), PRELU_E_ARG, &err);
+    bad = good;
+    bad.weight_decay = NAN;
+    check_fails(prelu_trainer_create(&t, g, logits, &bad, NULL, &err), PRELU_E_ARG, &err);
+    bad = good;
+    bad.label_smoothing = -1;
+    check_fails(prelu_trainer_create(&t, g, logits, &bad, NULL, &err), PRELU_E_ARG, &err);
+    bad = good;
+    bad.height = 0;
+    check_fails(prelu_trainer_create(&t, g, logits, &bad, NULL, &err), PRELU_E_ARG, &err);
+    bad = good;
+    bad.height = bad.width = 1; /* the pool leaves nothing of it */
+    assert_int_not_equal(prelu_trainer_create(&t, g, logits, &bad, NULL, &err), PRELU_OK);
+    memset(&err, 0, sizeof err);
+    assert_null(t);
+    check_ok(prelu_trainer_create(&t, g, logits, &good, NULL, &err), &err);
+    net_batch(&plain, 0, views, labels);
+    check_fails(prelu_trainer_step(t, views, labels, 0, 0.1f, NULL, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_trainer_step(t, views, labels, 8, NAN, NULL, &err), PRELU_E_ARG, &err);
+    labels[3] = NET_CLASSES;
+    check_fails(prelu_trainer_step(t, views, labels, 8, 0.1f, NULL, &err), PRELU_E_ARG, &err);
+    labels[3] = -1;
+    check_fails(prelu_trainer_step(t, views, labels, 8, 0.1f, NULL, &err), PRELU_E_ARG, &err);
+    labels[3] = 0;
+    views[2].width = 5;
+    check_fails(prelu_trainer_step(t, views, labels, 8, 0.1f, NULL, &err), PRELU_E_ARG, &err);
+    assert_int_equal(prelu_trainer_steps(t), 0);
+    prelu_trainer_destroy(&t);
+    prelu_graph_destroy(&g);
+}
+
+static void survives_failing_allocations(void **state)
+{
+    prelu_err err = {0};
+    prelu_status st = PRELU_E_NOMEM;
+    prelu_value logits;
+    prelu_trainer_options o = NET_OPTIONS;
+    (void)state;
+    prelu_graph *g = net_build(&norm, true, true, &logits);
+    for (size_t nth = 1; st; nth++) {
+        prelu_trainer *t = NULL;
+        assert_true(nth < 5000);
+        memset(&err, 0, sizeof err);
+        prelu_alloc_fail_from(nth);
+        st = prelu_trainer_create(&t, g, logits, &o, NULL, &err);
+        if (!st)
+            st = net_step(t, &norm, 0, NULL, &err);
+        prelu_alloc_fail_from(0);
+        assert_true(st == PRELU_OK || st == PRELU_E_NOMEM);
+        prelu_trainer_destroy(&t);
+    }
+    prelu_graph_destroy(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(micro_batches_add_up),
+        cmocka_unit_test(dropout_depends_on_seed_and_step),
+        cmocka_unit_test(an_export_computes_what_was_trained),
+        cmocka_unit_test(an_export_holds_running_statistics),
+        cmocka_unit_test(a_step_that_blows_up_changes_nothing),
+        cmocka_unit_test(a_gradient_that_is_not_finite_is_named),
+        cmocka_unit_test(refuses_bad_arguments),
+        cmocka_unit_test(survives_failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
