@@ -182,6 +182,6 @@ static const train_option options[] = {
     TRAIN_OPTION_END,
 };
 
-const train_command train_describe = {
+const train_command train_describe_command = {
     "describe", "Print a network's layers, parameters and multiply-accumulates",
     "--arch NAME | --model FILE [--json] [--plan]", options, run};

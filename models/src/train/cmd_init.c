@@ -23,5 +23,5 @@ static const train_option options[] = {
     TRAIN_OPTION_END,
 };
 
-const train_command train_init = {"init", "Write an untrained network as ONNX",
-                                  "--arch NAME --out FILE [--seed N]", options, run};
+const train_command train_init_command = {"init", "Write an untrained network as ONNX",
+                                          "--arch NAME --out FILE [--seed N]", options, run};
