@@ -426,22 +426,24 @@ static bool expects_continue(const srv_exchange *x)
 /* x->reply says no. @param early  no byte of the body was read yet. */
 static enum MHD_Result refuse(srv_exchange *x, bool early)
 {
-    bool has_body = x->gate.length > 0 || x->gate.encodings > 0;
-    bool small = early && x->gate.encodings == 0 && x->gate.length <= SMALL_BODY && !x->reply.close;
+    bool has_body = x->gate.length > 0 || x->gate.bad_length || x->gate.encodings > 0;
+    bool small = early && x->gate.encodings == 0 && x->gate.length <= SMALL_BODY &&
+                 !x->gate.bad_length && !x->reply.close;
     x->status = x->reply.status;
     x->replied = srv_now();
-    if (early && (!has_body || (expects_continue(x) && !small))) {
-        if (has_body)
-            x->reply.close = true;
+    if (early && has_body && !small && expects_continue(x)) {
+        x->reply.close = true;
         return queue_reply(x); /* the body is not on its way */
     }
     conn_phase(x->conn, PHASE_DISCARD, discard_time);
     x->step = STEP_DISCARDING;
     prelu_free(x->body);
     x->body = NULL;
-    if (!small) {
+    if (has_body && !small) {
         x->raw = true;
         raw_send(x->conn->fd, &x->reply, x->id, x->info.method == SRV_HEAD);
+        /* Whatever the library may want to say about the rest must not follow it. */
+        shutdown(x->conn->fd, SHUT_WR);
     }
     return MHD_YES;
 }

@@ -7,8 +7,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const int codes[SRV_METRIC_CODES] = {200, 204, 304, 400, 401, 403, 404, 405,
-                                            408, 413, 415, 429, 431, 500, 503, 504};
+/* 499: there was no reply of ours, because the client left first or could not be understood. */
+static const int codes[SRV_METRIC_CODES] = {200, 204, 400, 401, 403, 404, 405, 408,
+                                            413, 414, 415, 429, 499, 500, 503, 504};
 
 /* Upper bounds; a 0 ends a list. Times reach from a 32x32 picture to a large net's dense test. */
 static const double seconds_bounds[SRV_MAX_BUCKETS] = {
@@ -58,7 +59,7 @@ void srv_metrics_init(srv_metrics *m, const char *const *routes, int n_routes,
 void srv_metrics_request(srv_metrics *m, int route, int code, double seconds)
 {
     int r = route >= 0 && route < m->n_routes ? route : m->n_routes, c = 0;
-    while (c < SRV_METRIC_CODES - 1 && codes[c] != code)
+    while (c < SRV_METRIC_CODES - 1 && codes[c] != (code ? code : 499))
         c++;
     count(&m->requests[r][c]);
     observe(&m->duration[r], seconds_bounds, seconds);

@@ -53,7 +53,7 @@ typedef struct srv_metrics {
 /** @param routes  n_routes < SRV_MAX_ROUTES templates; @param modes  SRV_METRIC_MODES names. */
 void srv_metrics_init(srv_metrics *m, const char *const *routes, int n_routes,
                       const char *const *modes);
-/** @param route  index into routes, or n_routes for "other". */
+/** @param route  index into routes, or n_routes for "other". @param code  0 counts as 499. */
 void srv_metrics_request(srv_metrics *m, int route, int code, double seconds);
 void srv_metrics_stage(srv_metrics *m, srv_stage stage, double seconds);
 void srv_metrics_batch(srv_metrics *m, size_t views);

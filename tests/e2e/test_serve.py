@@ -1,0 +1,847 @@
+"""prelu-serve, the real program, over loopback: answers, refusals, hostile clients, the drain."""
+import concurrent.futures
+import http.client
+import io
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import PIL.Image
+import pytest
+
+SLOW = 5 if os.environ.get("PRELU_SLOW_BUILD") else 1  # sanitizers: wait longer
+
+
+# ---- pictures ----
+
+def draw(width, height, seed=0, mode="RGB"):
+    """A smooth picture with some texture, the same for the same arguments."""
+    rng = random.Random(seed)
+    small = PIL.Image.new("RGB", (5, 5))
+    small.putdata([tuple(rng.randrange(256) for _ in range(3)) for _ in range(25)])
+    return small.resize((width, height), PIL.Image.BICUBIC).convert(mode)
+
+
+def jpeg(picture, **options):
+    out = io.BytesIO()
+    picture.save(out, "JPEG", **{"quality": 90, **options})
+    return out.getvalue()
+
+
+def lie_about_size(data, width, height):
+    """The same JPEG with another size in its frame header."""
+    at = next(i for i in range(len(data) - 1) if data[i] == 0xFF and data[i + 1] in (0xC0, 0xC2))
+    return data[:at + 5] + struct.pack(">HH", height, width) + data[at + 9:]
+
+
+SMALL = jpeg(draw(32, 32, 7))
+
+
+# ---- the program ----
+
+class Server:
+    """A running prelu-serve on a free port."""
+
+    def __init__(self, program, folder, *flags, env=None):
+        self.port_file = folder / f"port-{time.monotonic_ns()}"
+        self.log = open(folder / f"log-{time.monotonic_ns()}", "w+b")
+        self.process = subprocess.Popen(
+            [str(program), "--port", "0", "--port-file", str(self.port_file), *map(str, flags)],
+            stderr=self.log, env={**os.environ, **(env or {})})
+        until = time.monotonic() + 20 * SLOW
+        while not self.port_file.exists():
+            assert self.process.poll() is None, self.text()
+            assert time.monotonic() < until, "no port file"
+            time.sleep(0.01)
+        self.port = int(self.port_file.read_text())
+        while self.get("/readyz")[0] != 200:
+            assert time.monotonic() < until, "not ready"
+            time.sleep(0.01)
+
+    def text(self):
+        self.log.flush()
+        return pathlib.Path(self.log.name).read_text(errors="replace")
+
+    def connect(self, timeout=20 * SLOW):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def request(self, method, path, body=None, headers=None):
+        """(status, headers, bytes) on a connection of its own."""
+        c = self.connect()
+        try:
+            c.request(method, path, body, headers or {})
+            r = c.getresponse()
+            return r.status, r.headers, r.read()
+        finally:
+            c.close()
+
+    def get(self, path):
+        return self.request("GET", path)
+
+    def classify(self, body, query="", headers=None):
+        """(status, parsed JSON)."""
+        status, _, data = self.request("POST", "/classify" + query, body, headers)
+        return status, json.loads(data)
+
+    def raw(self, data, timeout=20 * SLOW, half_close=False):
+        """Send bytes, read until the server closes. A reset after the reply is not an error."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
+            got = b""
+            try:
+                s.sendall(data)
+                if half_close:
+                    s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            try:
+                while piece := s.recv(65536):
+                    got += piece
+            except ConnectionResetError:
+                pass
+            return got
+
+    def metric(self, name):
+        text = self.get("/metrics")[2].decode()
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
+        return float(found.group(1)) if found else 0.0
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.process.wait(30 * SLOW)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def parse_raw(reply):
+    head, _, body = reply.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.decode("latin-1"), body
+
+
+def multipart(*parts, boundary="x-y-z"):
+    body = b""
+    for name, data in parts:
+        body += (f"--{boundary}\r\nContent-Disposition: form-data; name=\"image\"; "
+                 f"filename=\"{name}\"\r\nContent-Type: image/jpeg\r\n\r\n").encode() + data + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode(), \
+        {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+@pytest.fixture(scope="session")
+def program(bin_dir):
+    return bin_dir / "prelu-serve"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory, run_program):
+    """An untrained net for 32x32 pictures: what it answers is wrong, but always the same."""
+    given = os.environ.get("PRELU_TEST_MODEL")
+    if given:
+        return pathlib.Path(given)
+    path = tmp_path_factory.mktemp("model") / "small.onnx"
+    r = run_program("prelu-train", "init", "--arch", "cifar", "--seed", 1, "--out", path)
+    assert r.returncode == 0, r.stderr
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(program, model, tmp_path_factory):
+    s = Server(program, tmp_path_factory.mktemp("server"), "--model", f"small={model}",
+               "--header-timeout", "1s", "--request-timeout", "3s", "--max-pixels", "2MP")
+    yield s
+    code = s.stop()
+    text = s.text()
+    s.close()
+    assert code == 0, text
+    assert "WARNING: ThreadSanitizer" not in text, text
+    assert "AddressSanitizer" not in text, text
+
+
+@pytest.fixture
+def own_server(program, model, tmp_path):
+    """own_server(*flags): a server that the test may stop."""
+    started = []
+
+    def start(*flags, **kw):
+        s = Server(program, tmp_path, "--model", model, *flags, **kw)
+        started.append(s)
+        return s
+
+    yield start
+    for s in started:
+        s.close()
+
+
+# ---- answers ----
+
+def test_one_picture(server):
+    status, headers, body = server.request("POST", "/classify", SMALL)
+    assert status == 200
+    answer = json.loads(body)
+    assert answer["model"] == "small" and answer["mode"] == "center" and answer["views"] == 1
+    assert answer["image"] == {"width": 32, "height": 32, "format": "jpeg"}
+    scores = [p["score"] for p in answer["predictions"]]
+    assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+    assert set(answer["predictions"][0]) == {"class", "id", "label", "score"}
+    assert set(answer["timing_ms"]) == {"decode", "prepare", "queue", "infer", "total"}
+    assert answer["request_id"] == headers["X-Request-Id"]
+    assert re.fullmatch(r"small@1 sha256:[0-9a-f]{64}", headers["X-Model"])
+    assert headers["Cache-Control"] == "no-store"
+    assert "infer;dur=" in headers["Server-Timing"]
+
+
+def test_scores_of_all_classes_sum_to_one(server):
+    status, answer = server.classify(SMALL, "?top_k=999999")
+    assert status == 200
+    assert len({p["class"] for p in answer["predictions"]}) == len(answer["predictions"]) == 10
+    assert abs(sum(p["score"] for p in answer["predictions"]) - 1) < 1e-5
+
+
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain",
+                                          "application/json", "image/png"])
+def test_the_bytes_decide_not_the_content_type(server, content_type):
+    headers = {"Content-Type": content_type} if content_type else {}
+    assert server.classify(SMALL, headers=headers)[0] == 200
+
+
+@pytest.mark.parametrize("name,data,size", [
+    ("gray", jpeg(draw(40, 50, 1, "L")), (40, 50)),
+    ("cmyk", jpeg(draw(40, 50, 2, "CMYK")), (40, 50)),
+    ("progressive", jpeg(draw(200, 100, 3), progressive=True), (200, 100)),
+    ("one pixel", jpeg(draw(1, 1, 4)), (1, 1)),
+    ("large", jpeg(draw(1500, 1200, 5)), (1500, 1200)),
+], ids=["gray", "cmyk", "progressive", "one pixel", "large"])
+def test_kinds_of_jpeg(server, name, data, size):
+    status, answer = server.classify(data)
+    assert status == 200, (name, answer)
+    assert (answer["image"]["width"], answer["image"]["height"]) == size
+
+
+def test_exif_orientation_turns_the_picture(server):
+    picture = draw(64, 48, 6)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    status, turned = server.classify(jpeg(picture, exif=exif, quality=100, subsampling=0), "?top_k=10")
+    assert status == 200 and turned["image"]["width"] == 48 and turned["image"]["height"] == 64
+    upright = jpeg(picture.transpose(PIL.Image.ROTATE_270), quality=100, subsampling=0)
+    other = server.classify(upright, "?top_k=10")[1]
+    by_class = {p["class"]: p["score"] for p in other["predictions"]}
+    for p in turned["predictions"]:
+        assert abs(p["score"] - by_class[p["class"]]) < 0.02
+
+
+def test_gray_equals_the_same_gray_in_colour(server):
+    gray = draw(32, 32, 8, "L")
+    a = server.classify(jpeg(gray, quality=100))[1]["predictions"]
+    b = server.classify(jpeg(gray.convert("RGB"), quality=100))[1]["predictions"]
+    for x, y in zip(a, b):
+        assert x["class"] == y["class"] and abs(x["score"] - y["score"]) < 0.02
+
+
+def test_modes(server):
+    data = jpeg(draw(90, 60, 9))
+    one = server.classify(data, "?mode=center&top_k=10")[1]
+    ten = server.classify(data, "?mode=10view&top_k=10&model=small")[1]
+    assert one["views"] == 1 and ten["views"] == 10
+    assert one["predictions"] != ten["predictions"]
+    assert abs(sum(p["score"] for p in ten["predictions"]) - 1) < 1e-5
+
+
+def test_multipart_has_a_result_or_an_error_for_each(server):
+    parts = [("a.jpg", SMALL), ("b.txt", b"no picture"), ("../../c.jpg", jpeg(draw(50, 40, 1))),
+             ("empty", b""), ("d.jpg", SMALL[:len(SMALL) // 2])]
+    status, answer = server.classify(*(lambda b, h: (b, "?top_k=3", h))(*multipart(*parts)))
+    assert status == 200
+    results = answer["results"]
+    assert [r["name"] for r in results] == ["a.jpg", "b.txt", "c.jpg", "empty", "d.jpg"]
+    assert [r.get("status", 200) for r in results] == [200, 415, 200, 400, 400]
+    assert results[0]["predictions"] == server.classify(SMALL, "?top_k=3")[1]["predictions"]
+    assert isinstance(results[1]["error"], str) and results[1]["code"] == "unsupported_image"
+    assert isinstance(answer["request_id"], str)
+
+
+def test_multipart_of_64_and_of_65(server):
+    body, headers = multipart(*[(f"{i}.jpg", SMALL) for i in range(64)])
+    status, answer = server.classify(body, headers=headers)
+    assert status == 200 and len(answer["results"]) == 64
+    assert all(r["predictions"] == answer["results"][0]["predictions"] for r in answer["results"])
+    body, headers = multipart(*[(f"{i}.jpg", SMALL) for i in range(65)])
+    status, answer = server.classify(body, headers=headers)
+    assert status == 413 and "64" in answer["error"]
+
+
+@pytest.mark.parametrize("content_type,body", [
+    ("multipart/form-data", b"--x\r\n\r\n\r\n--x--\r\n"),
+    ("multipart/form-data; boundary=", b"----\r\n"),
+    ("multipart/form-data; boundary=" + "b" * 71, b"x"),
+    ("multipart/form-data; boundary=x", b""),
+    ("multipart/form-data; boundary=x", b"--x--\r\n"),
+    ("multipart/form-data; boundary=x", b"--x\r\nA: b\r\n\r\ndata"),
+    ("multipart/form-data; boundary=x", b"--x\r\nno colon\r\n\r\ndata\r\n--x--\r\n"),
+    ("multipart/form-data; boundary=x", b"--x\r\nA: " + b"a" * 70000),
+], ids=["no boundary", "empty boundary", "long boundary", "no body", "no part", "no end", "no colon",
+        "long header"])
+def test_malformed_multipart(server, content_type, body):
+    status, answer = server.classify(body, headers={"Content-Type": content_type})
+    assert status in (400, 413) and isinstance(answer["error"], str)
+
+
+@pytest.mark.parametrize("query", [
+    "?top_k=0", "?top_k=-1", "?top_k=1e3", "?top_k=", "?top_k=99999999999999999999", "?mode=dance",
+    "?mode=", "?nonsense=1", "?top_k=1&top_k=2", "?top_k=%zz", "?%00=1", "?mode=%00", "?" + "a" * 2000,
+    "?" + "&".join(f"k{i}=1" for i in range(40)),
+], ids=range(14))
+def test_bad_queries(server, query):
+    status, answer = server.classify(SMALL, query)
+    assert status == 400 and answer["status"] == 400 and isinstance(answer["code"], str)
+    assert "dance" not in answer["error"] and "nonsense" not in answer["error"]
+
+
+def test_unknown_model(server):
+    assert server.classify(SMALL, "?model=other")[0] == 404
+
+
+def test_several_models(own_server, model):
+    s = own_server("--model", f"second={model}")
+    a = s.classify(SMALL)[1]
+    b = s.classify(SMALL, "?model=second")[1]
+    assert a["model"] != b["model"] == "second" and a["predictions"] == b["predictions"]
+
+
+# ---- refusals ----
+
+@pytest.mark.parametrize("body,status,code", [
+    (b"", 400, "malformed_request"),
+    (SMALL[:200], 400, "corrupt_image"),
+    (SMALL[:-30], 400, "corrupt_image"),
+    (b"\xff\xd8\xff", 400, "corrupt_image"),
+    (b"hello, I am a text", 415, "unsupported_image"),
+    (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, 415, "unsupported_image"),
+    (b"\0" * 5000, 415, "unsupported_image"),
+    (lie_about_size(SMALL, 65000, 65000), 413, "image_too_large"),
+    (lie_about_size(SMALL, 0, 32), 400, "corrupt_image"),
+    (lie_about_size(SMALL, 65535, 65535), None, None),
+], ids=["empty", "no scan", "cut", "start only", "text", "png", "zeros", "65000x65000", "0x32",
+        "65535x65535"])
+def test_bad_pictures(server, body, status, code):
+    got, answer = server.classify(body)
+    if status is None:
+        assert got in (400, 413)
+    else:
+        assert (got, answer["code"]) == (status, code), answer
+    assert answer["status"] == got and isinstance(answer["error"], str) and answer["request_id"]
+
+
+def test_a_png_is_named(server):
+    out = io.BytesIO()
+    draw(8, 8).save(out, "PNG")
+    status, answer = server.classify(out.getvalue())
+    assert status == 415 and "PNG" in answer["error"]
+
+
+def test_a_picture_of_65500_by_1(server):
+    before = resident(server)
+    status, answer = server.classify(jpeg(draw(65500, 1, 3)))
+    assert status == 413, answer
+    assert resident(server) - before < 200e6
+
+
+def resident(server):
+    return server.metric("process_resident_memory_bytes")
+
+
+def test_paths_and_methods(server):
+    status, headers, body = server.request("GET", "/classify")
+    assert status == 405 and headers["Allow"] == "POST, OPTIONS"
+    assert json.loads(body)["code"] == "method_not_allowed"
+    assert server.request("DELETE", "/")[0] == 405
+    status, _, body = server.get("/no/such/secret-path")
+    assert status == 404 and b"secret" not in body
+    assert server.request("POST", "/classify/", SMALL)[0] == 404
+    status, headers, body = server.request("OPTIONS", "/classify")
+    assert status == 204 and "POST" in headers["Allow"] and body == b""
+    assert server.request("OPTIONS", "*")[0] == 204
+    status, headers, body = server.request("HEAD", "/")
+    assert status == 200 and int(headers["Content-Length"]) > 100 and body == b""
+
+
+def test_one_connection_serves_many_requests_good_and_bad(server):
+    c = server.connect()
+    c.connect()
+    mine = c.sock
+    for body, want in [(SMALL, 200), (b"text", 415), (SMALL, 200), (b"", 400), (SMALL, 200)]:
+        c.request("POST", "/classify", body)
+        r = c.getresponse()
+        r.read()
+        assert r.status == want
+    for path, want in [("/none", 404), ("/classify", 405), ("/healthz", 200)]:
+        c.request("GET", path)
+        r = c.getresponse()
+        r.read()
+        assert r.status == want
+    assert c.sock is mine, "the connection was not kept"
+    c.close()
+
+
+def test_request_id_of_the_client(server):
+    for given, used in [("abc-1.2_3", True), ("a" * 64, True), ("a" * 65, False),
+                        ("<script>", False)]:
+        status, headers, _ = server.request("POST", "/classify", SMALL, {"X-Request-Id": given})
+        assert status == 200 and (headers["X-Request-Id"] == given) == used
+
+
+def test_content_encoding_is_refused(server):
+    assert server.classify(SMALL, headers={"Content-Encoding": "gzip"})[0] == 415
+    assert server.classify(SMALL, headers={"Content-Encoding": "identity"})[0] == 200
+
+
+def test_body_above_the_limit(server):
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\n"
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as s:
+        s.sendall(head + b"\r\n" + b"a" * 1000)
+        status, text, body = parse_raw(s.recv(65536))  # before the body is there
+    assert status == 413 and json.loads(body)["code"] == "body_too_large"
+    assert "Connection: close" in text and time.monotonic() - start < 1 * SLOW
+    # All of it is sent: at most 4 MiB are read, and the reply is there in any case.
+    assert parse_raw(server.raw(head + b"\r\n" + b"a" * 30000000))[0] == 413
+    # A client that asks first is told without sending.
+    assert parse_raw(server.raw(head + b"Expect: 100-continue\r\n\r\n"))[0] == 413
+    for huge in (2 ** 63 - 1, 2 ** 63, 2 ** 64, 10 ** 30):
+        reply = server.raw(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nabc" % huge)
+        assert parse_raw(reply)[0] in (400, 413)
+
+
+def test_body_above_the_limit_without_a_length(server):
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n" % 1000000 + b"a" * 1000000 + b"\r\n"
+    assert parse_raw(server.raw(head + chunk * 30))[0] == 413
+
+
+def test_chunked_upload(server):
+    pieces = [SMALL[i:i + 7] for i in range(0, len(SMALL), 7)]
+    body = b"".join(b"%x\r\n" % len(p) + p + b"\r\n" for p in pieces) + b"0\r\n\r\n"
+    reply = server.raw(b"POST /classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                       b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    status, _, data = parse_raw(reply)
+    assert status == 200
+    assert json.loads(data)["predictions"] == server.classify(SMALL)[1]["predictions"]
+
+
+def test_expect_100_continue_is_answered_at_once(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as s:
+        s.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(SMALL))
+        assert s.recv(100).startswith(b"HTTP/1.1 100")
+        s.sendall(SMALL)
+        assert b"HTTP/1.1 200" in s.recv(65536)
+
+
+@pytest.mark.parametrize("headers", [
+    b"",                                                                   # no Host
+    b"Host: x\r\nHost: y\r\n",
+    b"Host: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n",
+    b"Host: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+    b"Host: x\r\nTransfer-Encoding: gzip, chunked\r\n",
+    b"Host: x\r\nTransfer-Encoding: identity\r\n",
+    b"Host: x\r\nContent-Length: -1\r\n",
+    b"Host: x\r\nContent-Length: 0x10\r\n",
+], ids=["no host", "two hosts", "two lengths", "length and chunked", "gzip, chunked", "identity",
+        "negative", "hexadecimal"])
+def test_framing_that_cannot_be_trusted(server, headers):
+    smuggled = b"POST /classify HTTP/1.1\r\n" + headers + b"\r\nabcGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    reply = server.raw(smuggled)
+    assert parse_raw(reply)[0] == 400
+    assert b" 200 OK" not in reply, "the rest was taken as a second request"
+
+
+def test_http_1_0(server):
+    assert parse_raw(server.raw(b"GET /healthz HTTP/1.0\r\n\r\n"))[0] == 200
+
+
+@pytest.mark.parametrize("garbage", [
+    b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n", b"\r\n" * 500, b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20000 + b"\r\n",
+    b"POST /classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    bytes(random.Random(1).randrange(256) for _ in range(3000)),
+], ids=["nul", "short", "empty lines", "version", "long target", "many headers", "chunk", "noise"])
+def test_garbage_harms_nobody(server, garbage):
+    server.raw(garbage, half_close=True)
+    assert server.classify(SMALL)[0] == 200
+
+
+# ---- slow and leaving clients ----
+
+def test_slow_headers(server):
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        got = b""
+        s.settimeout(0.2)
+        try:
+            for c in b"POST /classify HTTP/1.1\r\nHost: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx":
+                s.sendall(bytes([c]))
+                try:
+                    piece = s.recv(4096)
+                    got += piece
+                    break
+                except socket.timeout:
+                    continue
+        except OSError:
+            pass
+    assert time.monotonic() - start < 4 * SLOW
+    assert parse_raw(got)[0] == 408
+
+
+def test_slow_body(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        s.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        start = time.monotonic()
+        while time.monotonic() - start < 10 * SLOW:
+            s.sendall(b"a")
+            s.settimeout(0.2)
+            try:
+                reply = s.recv(4096)
+                break
+            except socket.timeout:
+                continue
+    assert 2 < time.monotonic() - start < 6 * SLOW
+    assert parse_raw(reply)[0] == 408
+    assert json.loads(parse_raw(reply)[2])["code"] == "too_slow"
+
+
+def test_half_a_request(server):
+    before = server.metric('prelu_http_requests_total{route="/classify",code="200"}')
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port)) as s:
+            s.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+    assert server.classify(SMALL)[0] == 200
+    assert server.metric('prelu_http_requests_total{route="/classify",code="200"}') == before + 1
+    until = time.monotonic() + 2 * SLOW
+    while server.metric("prelu_in_flight") > 1:  # the question itself is one
+        assert time.monotonic() < until, "requests of clients that left are still held"
+        time.sleep(0.02)
+
+
+def test_half_closed_client_gets_its_answer(server):
+    reply = server.raw(b"POST /classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                       b"Content-Length: %d\r\n\r\n" % len(SMALL) + SMALL, half_close=True)
+    assert b"HTTP/1.1 200 OK" in reply
+
+
+def test_connections_that_ask_nothing_do_not_lock_others_out(own_server):
+    s = own_server("--max-connections", "20", "--header-timeout", "20s")
+    idle = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(60)]
+    start = time.monotonic()
+    assert s.classify(SMALL)[0] == 200
+    assert time.monotonic() - start < 8 * SLOW
+    for c in idle:
+        c.close()
+
+
+# ---- many at once ----
+
+def test_every_answer_of_many_clients_equals_the_one_alone(server):
+    pictures = [jpeg(draw(20 + 13 * i, 90 - 5 * i, i)) for i in range(12)]
+    cases = [(p, f"?top_k=10&mode={m}") for p in pictures for m in ("center", "10view")]
+    alone = [server.classify(*c)[1]["predictions"] for c in cases]
+    failures = []
+
+    def client(seed):
+        rng = random.Random(seed)
+        c = server.connect()
+        for _ in range(15):
+            i = rng.randrange(len(cases))
+            bad = rng.random() < 0.1
+            c.request("POST", "/classify" + cases[i][1], SMALL[:99] if bad else cases[i][0])
+            r = c.getresponse()
+            answer = json.loads(r.read())
+            if bad and r.status != 400 or not bad and answer.get("predictions") != alone[i]:
+                failures.append((r.status, answer))
+        c.close()
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(24)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures, failures[0]
+
+
+def test_batching_with_a_delay_changes_no_answer(own_server):
+    s = own_server("--max-batch-delay", "20ms", "--max-batch", "8", "--threads", "2")
+    pictures = [jpeg(draw(40, 40, i)) for i in range(8)]
+    alone = [s.classify(p)[1]["predictions"] for p in pictures]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for _ in range(4):
+            together = pool.map(lambda p: s.classify(p)[1]["predictions"], pictures * 2)
+            assert list(together) == alone * 2
+    runs, views = s.metric("prelu_batch_size_count"), s.metric("prelu_batch_size_sum")
+    assert views > runs, "nothing ever shared a run"
+    assert s.stop() == 0
+
+
+def test_a_full_queue_says_when_to_come_back(own_server):
+    s = own_server("--queue-limit", "10", "--threads", "1")
+    body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(300, 300, i))) for i in range(20)])
+    seen = {}
+
+    def one(_):
+        status, h, data = s.request("POST", "/classify?mode=10view", body, headers)
+        seen[status] = (h, data)
+
+    until = time.monotonic() + 20 * SLOW
+    while not {200, 503} <= set(seen) and time.monotonic() < until:
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            list(pool.map(one, range(24)))
+    assert {200, 503} == set(seen)
+    headers, data = seen[503]
+    assert json.loads(data)["code"] == "queue_full" and 1 <= int(headers["Retry-After"]) <= 60
+    assert s.metric('prelu_rejected_total{reason="queue_full"}') > 0
+    assert s.classify(SMALL)[0] == 200
+    assert s.stop() == 0
+
+
+def test_a_deadline_that_cannot_be_kept(own_server):
+    s = own_server("--request-timeout", "150ms", "--threads", "1", "--max-body", "50MiB",
+                   "--queue-limit", "100000")
+    body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(1200, 1200, i))) for i in range(64)])
+    start = time.monotonic()
+    status, answer = s.classify(body, "?mode=10view", headers)
+    assert status == 504 and answer["code"] == "deadline_exceeded", answer
+    assert time.monotonic() - start < 3 * SLOW
+    until = time.monotonic() + 20 * SLOW
+    while s.metric("prelu_queue_work_units") > 0:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert s.metric('prelu_cancelled_total{stage="decode"}') > 0
+    assert s.stop() == 0
+
+
+# ---- what is not classification ----
+
+def test_health(server):
+    assert server.get("/healthz")[0] == 200
+    assert server.get("/readyz")[0] == 200
+    assert json.loads(server.get("/v2/health/live")[2]) == {"live": True}
+    assert json.loads(server.get("/v2/health/ready")[2]) == {"ready": True}
+
+
+def test_the_page(server):
+    status, headers, body = server.get("/")
+    assert status == 200 and headers["Content-Type"].startswith("text/html")
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    text = body.decode()
+    assert "style=" not in text and not re.search(r"<script(?![^>]*src=)", text)
+    for link in re.findall(r'(?:src|href)="(/[^"]*)"', text):
+        assert server.get(link)[0] == 200, link
+    assert not re.search(r'(?:src|href)="https?:', text)
+
+
+def test_no_ui(own_server):
+    s = own_server("--no-ui")
+    assert s.get("/")[0] == 404 and s.get("/app.js")[0] == 404
+    assert s.get("/openapi.json")[0] == 200
+
+
+def test_openapi_names_what_is_served(server):
+    status, headers, body = server.get("/openapi.json")
+    assert status == 200 and headers["Content-Type"] == "application/json"
+    api = json.loads(body)
+    for path, methods in api["paths"].items():
+        for method in methods:
+            assert server.request(method.upper(), path, SMALL if method == "post" else None)[0] == 200
+
+
+def test_metrics(server):
+    server.classify(SMALL)
+    status, headers, body = server.get("/metrics")
+    assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    text = body.decode()
+    typed = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    for name in ("prelu_http_requests_total", "prelu_stage_duration_seconds", "prelu_batch_size",
+                 "prelu_queue_depth", "prelu_queue_work_units", "prelu_queue_capacity",
+                 "prelu_in_flight", "prelu_rejected_total", "prelu_cancelled_total",
+                 "prelu_images_total", "prelu_top1_score", "prelu_model_info",
+                 "prelu_model_load_seconds", "prelu_ready", "prelu_build_info",
+                 "process_resident_memory_bytes", "process_cpu_seconds_total"):
+        assert name in typed, name
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            sample = re.fullmatch(r'([a-z_0-9]+?)(?:_bucket|_sum|_count)?(\{[^}]*\})? (\S+)', line)
+            assert sample and float(sample.group(3)) >= 0, line
+    assert server.metric("prelu_ready") == 1
+
+
+def test_log_lines_are_json_without_the_clients_bytes(own_server):
+    s = own_server()
+    s.get("/very-secret-path?token=very-secret")
+    s.classify(SMALL)
+    assert s.stop() == 0
+    lines = [json.loads(line) for line in s.text().splitlines()]
+    requests = [line for line in lines if line["msg"] == "request"]
+    assert {"ts", "level", "msg", "request_id", "method", "route", "status"} <= set(requests[-1])
+    assert requests[-1]["route"] == "/classify" and requests[-1]["status"] == 200
+    assert "very-secret" not in s.text()
+
+
+# ---- starting and stopping ----
+
+def test_sigterm_under_load_loses_nothing(own_server):
+    s = own_server("--drain-delay", "200ms")
+    stop, failures, done = threading.Event(), [], []
+
+    def client(seed):
+        data = jpeg(draw(200, 200, seed))
+        keep, c = seed % 2, None
+        while not stop.is_set():
+            try:
+                c = c or s.connect()
+                c.connect() if c.sock is None else None
+            except ConnectionRefusedError:
+                return  # the door is closed: not accepted, so not lost
+            try:
+                c.request("POST", "/classify?mode=10view", data)
+                r = c.getresponse()
+                body = r.read()
+                if r.status != 200 or not json.loads(body)["predictions"]:
+                    failures.append((r.status, body))
+                done.append(1)
+                if not keep or r.will_close:
+                    c.close()
+                    c = None
+            except Exception as e:  # noqa: BLE001: any failure of an accepted request counts
+                failures.append(repr(e))
+                return
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(12)]
+    for t in threads:
+        t.start()
+    time.sleep(0.4 * SLOW)
+    s.process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    assert s.get("/readyz")[0] == 503 and s.get("/healthz")[0] == 200
+    code = s.process.wait(30 * SLOW)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert code == 0, s.text()
+    assert not failures, failures[:3]
+    assert len(done) > 12
+
+
+def test_slow_request_in_flight_is_finished(own_server):
+    s = own_server()
+    with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:
+        c.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMALL))
+        time.sleep(0.1)
+        s.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        with pytest.raises(ConnectionRefusedError):
+            s.get("/healthz")
+        c.sendall(SMALL)
+        status, head, _ = parse_raw(c.recv(65536))
+        assert status == 200 and "Connection: close" in head
+    assert s.process.wait(10 * SLOW) == 0
+
+
+def test_drain_timeout_says_that_requests_were_lost(own_server):
+    s = own_server("--drain-timeout", "300ms")
+    with socket.create_connection(("127.0.0.1", s.port)) as c:
+        c.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+        time.sleep(0.2)
+        assert s.stop() == 75
+
+
+def test_second_signal_ends_at_once(own_server):
+    s = own_server("--drain-delay", "60s")
+    s.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    start = time.monotonic()
+    assert s.stop(signal.SIGTERM) == 0 and time.monotonic() - start < 2 * SLOW
+
+
+def test_idle_keep_alive_connections_do_not_hold_the_drain(own_server):
+    s = own_server()
+    c = s.connect()
+    c.request("GET", "/healthz")
+    c.getresponse().read()
+    start = time.monotonic()
+    assert s.stop() == 0 and time.monotonic() - start < 5 * SLOW
+    c.close()
+
+
+def test_port_in_use(run_program, server, model):
+    r = run_program("prelu-serve", "--model", model, "--port", server.port)
+    assert r.returncode == 69 and "in use" in r.stderr
+
+
+@pytest.mark.parametrize("content,code", [(None, 66), (b"", 65), (b"garbage" * 100, 65)],
+                         ids=["missing", "empty", "garbage"])
+def test_bad_models(run_program, tmp_path, content, code):
+    path = tmp_path / "m.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    r = run_program("prelu-serve", "--model", path, "--port", 0)
+    assert r.returncode == code, r.stderr
+    assert run_program("prelu-serve", "--model", path, "--check").returncode == code
+
+
+@pytest.mark.parametrize("flags,code,word", [
+    (["--nonsense"], 64, "nonsense"), (["extra"], 64, "extra"), (["--port"], 64, "port"),
+    (["--port", "70000"], 64, "65535"), (["--max-body", "20furlongs"], 64, "max-body"),
+    (["--mode=dance"], 64, "10view"), (["--top-k", "0"], 64, "top-k"),
+    (["--request-timeout", "5"], 64, "request-timeout"), (["--check=maybe"], 64, "check"),
+    (["--config", "/no/such/file.json"], 66, "file.json"),
+    (["--host", "999.1.2.3", "--port", "0"], 64, "host"),
+])
+def test_usage(run_program, flags, code, word):
+    r = run_program("prelu-serve", *flags)
+    assert r.returncode == code and word in r.stderr, (r.returncode, r.stderr)
+
+
+def test_check_help_version(run_program, model):
+    r = run_program("prelu-serve", "--check", "--model", model)
+    assert r.returncode == 0 and "ok" in r.stdout, r.stderr
+    r = run_program("prelu-serve", "--help")
+    assert r.returncode == 0 and "--max-body" in r.stdout
+    assert re.fullmatch(r"prelu-serve \d+\.\d+\.\d+\n", run_program("prelu-serve", "--version").stdout)
+
+
+def test_where_options_come_from(run_program, tmp_path):
+    config = tmp_path / "c.json"
+    config.write_text('{"max-body": "1MiB", "port": 1234, "mode": "10view", "no-ui": true}')
+    env = {**os.environ, "PRELU_PORT": "2345", "PRELU_MODE": "center"}
+    r = run_program("prelu-serve", "--config", config, "--mode", "10view", "--print-config", env=env)
+    assert r.returncode == 0, r.stderr
+    assert "max-body = 1MiB  (config file)" in r.stdout
+    assert "port = 2345  (environment)" in r.stdout
+    assert "mode = 10view  (command line)" in r.stdout
+    assert "no-ui = on  (config file)" in r.stdout
+    assert "top-k = 5  (default)" in r.stdout
+    for bad in ('{"max-body": "1MiB"', "[1]", '{"a": 1}', '{"port": {}}', '{"port": 1, "port": 2}',
+                '{"port": -1}'):
+        config.write_text(bad)
+        r = run_program("prelu-serve", "--config", config, "--print-config")
+        assert r.returncode == 78 and r.stderr, bad
+    env["PRELU_PORT"] = "x"
+    assert run_program("prelu-serve", "--print-config", env=env).returncode == 78
+
+
+def test_config_file_that_may_not_be_read(run_program, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert run_program("prelu-serve", "--config", folder, "--print-config").returncode == 78
