@@ -91,8 +91,11 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     float *bias = (float *)(void *)p + 64, *slope = bias + row, *data = slope + row;
     const bool has_bias = n_in > IN_BIAS && in[IN_BIAS].data;
     const bool has_slope = n_in > IN_SLOPE && in[IN_SLOPE].data;
-    *p = (packed){.o = o, .depthwise = depthwise, .bias = has_bias ? bias : NULL,
-                  .slope = has_slope ? slope : NULL, .panels = data};
+    *p = (packed){.o = o,
+                  .depthwise = depthwise,
+                  .bias = has_bias ? bias : NULL,
+                  .slope = has_slope ? slope : NULL,
+                  .panels = data};
     inst->packed = p;
     *consumed = 1u << IN_W;
     if (has_bias) {
@@ -103,8 +106,14 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         memcpy(slope, in[IN_SLOPE].data, o * sizeof *slope);
         *consumed |= 1u << IN_SLOPE;
     }
-    pack_job job = {.krn = krn, .w = in[IN_W].data, .panels = data, .cols = o / groups, .c = c,
-                    .taps = taps, .k = taps * c, .panels_per_group = panels};
+    pack_job job = {.krn = krn,
+                    .w = in[IN_W].data,
+                    .panels = data,
+                    .cols = o / groups,
+                    .c = c,
+                    .taps = taps,
+                    .k = taps * c,
+                    .panels_per_group = panels};
     if (depthwise)
         pack_depthwise(data, in[IN_W].data, o, taps);
     else
@@ -151,8 +160,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
 }
 
 /* Variable filters lie as (o, taps, c): a row is a column of b already. */
-static void pack_variable(const op_exec *x, const op_conv_plan *p, const krn_gemm *krn,
-                          size_t task)
+static void pack_variable(const op_exec *x, const op_conv_plan *p, const krn_gemm *krn, size_t task)
 {
     const size_t cols = p->g.o / p->g.groups, group = task / p->panels;
     const size_t first = task % p->panels * krn->nr;
@@ -198,7 +206,10 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         bias = pk->bias;
     if (pk && pk->slope)
         slope = pk->slope;
-    krn_epilogue ep = {.bias = bias, .slope = slope, .residual = residual, .ldr = g.o,
+    krn_epilogue ep = {.bias = bias,
+                       .slope = slope,
+                       .residual = residual,
+                       .ldr = g.o,
                        .act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE)};
     const bool plain = !bias && !residual && ep.act == KRN_ACT_NONE;
     float *y = x->out[0].data;
@@ -210,8 +221,8 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         depthwise_row(&g, (const float *)x->in[IN_X].data + task / g.oh * g.h * g.w * g.c, pk, &ep,
                       y + at, task % g.oh);
     } else {
-        op_conv_task(&p, krn, x->in[IN_X].data, pk ? pk->panels : x->shared, y,
-                     plain ? NULL : &ep, task, scratch);
+        op_conv_task(&p, krn, x->in[IN_X].data, pk ? pk->panels : x->shared, y, plain ? NULL : &ep,
+                     task, scratch);
     }
 }
 
@@ -233,5 +244,13 @@ static prelu_status grad(op_grad_ctx *c, prelu_err *err)
     return PRELU_OK;
 }
 
-const op_def op_conv = {.name = "Conv", .min_in = 2, .max_in = 5, .min_out = 1, .max_out = 1,
-                        .shape = shape, .pack = pack, .prepare = prepare, .run = run, .grad = grad};
+const op_def op_conv = {.name = "Conv",
+                        .min_in = 2,
+                        .max_in = 5,
+                        .min_out = 1,
+                        .max_out = 1,
+                        .shape = shape,
+                        .pack = pack,
+                        .prepare = prepare,
+                        .run = run,
+                        .grad = grad};

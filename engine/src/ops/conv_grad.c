@@ -77,9 +77,15 @@ static void run_x(const op_exec *x, int phase, size_t task, void *scratch)
         op_conv_task(&p, krn, x->in[0].data, x->shared, x->out[0].data, NULL, task, scratch);
 }
 
-const op_def op_conv_grad_x = {.name = "ConvGradX", .min_in = 3, .max_in = 3, .min_out = 1,
-                               .max_out = 1, .shape_only = 1u << 2, .shape = shape_x,
-                               .prepare = prepare_x, .run = run_x};
+const op_def op_conv_grad_x = {.name = "ConvGradX",
+                               .min_in = 3,
+                               .max_in = 3,
+                               .min_out = 1,
+                               .max_out = 1,
+                               .shape_only = 1u << 2,
+                               .shape = shape_x,
+                               .prepare = prepare_x,
+                               .run = run_x};
 
 /* ---- ConvGradW: dy, x, w (shape only) → dw ------------------------------------------------
  * dw (o, taps*c) = sum over images and pixels of dy (pixel, o)^T * patch (pixel, taps*c).
@@ -90,9 +96,9 @@ enum { COLS = 384, PIXELS = 256, MIN_TASKS = 16 };
 
 typedef struct grad_w {
     op_patch g;
-    size_t k, o, c;             /* of one group */
-    size_t col_blocks, shares;  /* of the images */
-    size_t pixels;              /* per part */
+    size_t k, o, c;            /* of one group */
+    size_t col_blocks, shares; /* of the images */
+    size_t pixels;             /* per part */
 } grad_w;
 
 static grad_w cut_w(const op_patch *g, const krn_gemm *krn)
@@ -133,7 +139,8 @@ static prelu_status prepare_w(const op_instance *inst, const op_tensor *in, cons
     work->phases = p.shares > 1 ? 2 : 1;
     work->tasks[0] = g.groups * p.col_blocks * p.shares;
     work->flops[0] = 2.0 * (double)(g.n * g.oh * g.ow) * (double)(p.o * p.k) /
-                         (double)(p.col_blocks * p.shares) + 1.0;
+                         (double)(p.col_blocks * p.shares) +
+                     1.0;
     work->tasks[1] = op_parts(g.groups * p.o * p.k, OP_CHUNK);
     work->flops[1] = (double)OP_CHUNK * (double)p.shares;
     /* the patches' rows, then the same as panels */
@@ -158,9 +165,17 @@ static void image_into(const grad_w *p, const krn_gemm *krn, const op_exec *x, s
         for (size_t j = 0; j < cols; j += krn->nr)
             op_panel_from_cols(panels + j * n, krn->nr, scratch + j, lda, op_min(krn->nr, cols - j),
                                n, 1.0f);
-        krn->run(&(krn_gemm_args){.m = p->o, .n = cols, .k = n, .a = dy + from * g->o, .a_rs = 1,
-                                  .a_ks = g->o, .b = panels, .b_panel = krn->nr * n, .c = c,
-                                  .ldc = p->k, .accumulate = !fresh || from > 0});
+        krn->run(&(krn_gemm_args){.m = p->o,
+                                  .n = cols,
+                                  .k = n,
+                                  .a = dy + from * g->o,
+                                  .a_rs = 1,
+                                  .a_ks = g->o,
+                                  .b = panels,
+                                  .b_panel = krn->nr * n,
+                                  .c = c,
+                                  .ldc = p->k,
+                                  .accumulate = !fresh || from > 0});
     }
 }
 
@@ -192,9 +207,15 @@ static void run_w(const op_exec *x, int phase, size_t task, void *scratch)
     }
 }
 
-const op_def op_conv_grad_w = {.name = "ConvGradW", .min_in = 3, .max_in = 3, .min_out = 1,
-                               .max_out = 1, .shape_only = 1u << 2, .shape = shape_w,
-                               .prepare = prepare_w, .run = run_w};
+const op_def op_conv_grad_w = {.name = "ConvGradW",
+                               .min_in = 3,
+                               .max_in = 3,
+                               .min_out = 1,
+                               .max_out = 1,
+                               .shape_only = 1u << 2,
+                               .shape = shape_w,
+                               .prepare = prepare_w,
+                               .run = run_w};
 
 /* ---- ConvGradB: dy → (o) ------------------------------------------------------------------
  * Fixed shares of the rows, summed in double, then the shares in order. */
@@ -247,5 +268,11 @@ static void run_b(const op_exec *x, int phase, size_t task, void *scratch)
     }
 }
 
-const op_def op_conv_grad_b = {.name = "ConvGradB", .min_in = 1, .max_in = 1, .min_out = 1,
-                               .max_out = 1, .shape = shape_b, .prepare = prepare_b, .run = run_b};
+const op_def op_conv_grad_b = {.name = "ConvGradB",
+                               .min_in = 1,
+                               .max_in = 1,
+                               .min_out = 1,
+                               .max_out = 1,
+                               .shape = shape_b,
+                               .prepare = prepare_b,
+                               .run = run_b};

@@ -10,9 +10,10 @@ op_conv_plan op_conv_cut(const op_patch *g, const krn_gemm *krn)
     p.panels = op_panels(krn, cols);
     p.panel_len = p.k * krn->nr;
     p.pixel_blocks = (pixels + krn->mc - 1) / krn->mc;
-    p.col_blocks = krn->nr > 1 && p.pixel_blocks && g->n * p.pixel_blocks < want
-                       ? op_min((want + g->n * p.pixel_blocks - 1) / (g->n * p.pixel_blocks), widest)
-                       : 1;
+    p.col_blocks =
+        krn->nr > 1 && p.pixel_blocks && g->n * p.pixel_blocks < want
+            ? op_min((want + g->n * p.pixel_blocks - 1) / (g->n * p.pixel_blocks), widest)
+            : 1;
     if (p.col_blocks == 0)
         p.col_blocks = 1;
     p.part = op_min(krn->kc, p.k);
@@ -20,10 +21,7 @@ op_conv_plan op_conv_cut(const op_patch *g, const krn_gemm *krn)
     return p;
 }
 
-size_t op_conv_packed(const op_conv_plan *p)
-{
-    return p->g.groups * p->panels * p->panel_len;
-}
+size_t op_conv_packed(const op_conv_plan *p) { return p->g.groups * p->panels * p->panel_len; }
 
 void op_conv_work(const op_conv_plan *p, const krn_gemm *krn, op_work *work, int phase)
 {
@@ -62,10 +60,17 @@ void op_conv_task(const op_conv_plan *p, const krn_gemm *krn, const float *x, co
         op_patch_rows(scratch, p->lda, g, x + image * g->h * g->w * g->c, group, pix.from,
                       pix.to - pix.from, k0, k1);
         krn->run(&(krn_gemm_args){
-            .m = pix.to - pix.from, .n = col.to - col.from, .k = k1 - k0, .a = scratch,
-            .a_rs = p->lda, .a_ks = 1,
+            .m = pix.to - pix.from,
+            .n = col.to - col.from,
+            .k = k1 - k0,
+            .a = scratch,
+            .a_rs = p->lda,
+            .a_ks = 1,
             .b = panels + (group * p->panels + col.from / krn->nr) * p->panel_len + k0 * krn->nr,
-            .b_panel = p->panel_len, .c = y + at, .ldc = g->o, .accumulate = k0 > 0,
+            .b_panel = p->panel_len,
+            .c = y + at,
+            .ldc = g->o,
+            .accumulate = k0 > 0,
             .ep = ep && k1 == p->k ? &mine : NULL});
     }
 }

@@ -89,8 +89,8 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const krn_gemm *krn = inst->krn->gemm_f32;
     const prelu_shape *b = &in[IN_B].shape;
     const float beta = prelu_node_float(inst->node, "beta", 1.0f);
-    pack_job job = {.krn = krn, .b = in[IN_B].data,
-                    .alpha = prelu_node_float(inst->node, "alpha", 1.0f)};
+    pack_job job = {
+        .krn = krn, .b = in[IN_B].data, .alpha = prelu_node_float(inst->node, "alpha", 1.0f)};
     if (!in[IN_B].data || b->rank != 2)
         return PRELU_OK;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
@@ -126,7 +126,8 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
 
 /* How a run is cut. Few rows: the weights are what is waited for, so many narrow tasks and a's rows
  * are read in place. Many rows: a is laid out per task, so tasks take several panels. OpenBLAS
- * (nr = 1) gets fixed blocks of zero-padded rows instead, because its bits change with the shape. */
+ * (nr = 1) gets fixed blocks of zero-padded rows instead, because its bits change with the shape.
+ */
 enum { FEW_ROWS = 4, WIDE = 256, BLAS_ROWS = 16, BLAS_COLS = 512 };
 
 typedef struct cut {
@@ -151,10 +152,7 @@ static cut cut_product(const dims *d, const krn_gemm *krn)
 }
 
 /* Inputs that phase 0 has to make ready: variable b, c that is no row. */
-static bool packs_b(const op_instance *inst)
-{
-    return inst->packed == NULL;
-}
+static bool packs_b(const op_instance *inst) { return inst->packed == NULL; }
 
 static bool spreads_c(const op_instance *inst, const op_tensor *in, int n_in, size_t n)
 {
@@ -189,10 +187,10 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         phase = 1;
     }
     work->tasks[phase] = c.row_blocks * c.col_blocks;
-    work->flops[phase] = 2.0 * (double)d.m * (double)d.n * (double)d.k /
-                             (double)(c.row_blocks * c.col_blocks) +
-                         4.0 * (double)(d.n * d.k) / (double)c.col_blocks; /* bytes of b, as time */
-    if (c.padded) /* rows of a and of y */
+    work->flops[phase] =
+        2.0 * (double)d.m * (double)d.n * (double)d.k / (double)(c.row_blocks * c.col_blocks) +
+        4.0 * (double)(d.n * d.k) / (double)c.col_blocks; /* bytes of b, as time */
+    if (c.padded)                                         /* rows of a and of y */
         work->scratch = (c.row_block * d.k + c.row_block * BLAS_COLS) * sizeof(float);
     else if (!c.in_place)
         work->scratch = c.row_block * c.lda * sizeof(float);
@@ -223,8 +221,15 @@ static void padded_block(const krn_gemm *krn, const dims *d, const float *a, con
             scratch[i * d->k + k] = i >= rows ? 0.0f
                                     : d->ta   ? a[k * d->m + row.from + i]
                                               : a[(row.from + i) * d->k + k];
-    krn->run(&(krn_gemm_args){.m = BLAS_ROWS, .n = cols, .k = d->k, .a = scratch, .a_rs = d->k,
-                              .a_ks = 1, .b = b + col.from * d->k, .b_panel = d->k, .c = ya,
+    krn->run(&(krn_gemm_args){.m = BLAS_ROWS,
+                              .n = cols,
+                              .k = d->k,
+                              .a = scratch,
+                              .a_rs = d->k,
+                              .a_ks = 1,
+                              .b = b + col.from * d->k,
+                              .b_panel = d->k,
+                              .c = ya,
                               .ldc = cols});
     for (size_t i = 0; i < rows; i++)
         memcpy(y + i * d->n, ya + i * cols, cols * sizeof *y);
@@ -238,9 +243,14 @@ static void block(const krn_gemm *krn, const dims *d, const cut *c, const float 
     const size_t rows = row.to - row.from;
     for (size_t k0 = 0; k0 < d->k; k0 += c->part) {
         const size_t n = op_min(c->part, d->k - k0);
-        krn_gemm_args g = {.m = rows, .n = col.to - col.from, .k = n,
-                           .b = b + col.from * d->k + k0 * krn->nr, .b_panel = krn->nr * d->k,
-                           .c = y, .ldc = d->n, .accumulate = k0 > 0,
+        krn_gemm_args g = {.m = rows,
+                           .n = col.to - col.from,
+                           .k = n,
+                           .b = b + col.from * d->k + k0 * krn->nr,
+                           .b_panel = krn->nr * d->k,
+                           .c = y,
+                           .ldc = d->n,
+                           .accumulate = k0 > 0,
                            .ep = ep && k0 + n == d->k ? ep : NULL};
         if (d->ta) {
             g.a = a + k0 * d->m + row.from;
@@ -284,7 +294,9 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         return;
     krn_epilogue ep = {.act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE)};
     const float *bias = p && p->bias ? p->bias : x->n_in > IN_C && !c_too ? x->in[IN_C].data : NULL;
-    const float *slope = p && p->slope ? p->slope : x->n_in > IN_SLOPE ? x->in[IN_SLOPE].data : NULL;
+    const float *slope = p && p->slope        ? p->slope
+                         : x->n_in > IN_SLOPE ? x->in[IN_SLOPE].data
+                                              : NULL;
     ep.bias = bias ? bias + col.from : NULL;
     ep.slope = slope ? slope + col.from : NULL;
     ep.residual = c_too ? full + row.from * d.n + col.from : NULL;
@@ -314,15 +326,15 @@ static prelu_status grad(op_grad_ctx *c, prelu_err *err)
         /* ta: dA = (dY B')' = B dY' ; else dY B' */
         const prelu_value straight[] = {dy, b}, turned[] = {b, dy};
         const prelu_attr turned_attrs[] = {PRELU_INT("transA", tb), PRELU_INT("transB", 1), alpha};
-        PRELU_TRY(op_grad_node(c, "Gemm", "da", ta ? turned : straight, 2, ta ? turned_attrs : attrs,
-                               3, &c->din[IN_A], 1, err));
+        PRELU_TRY(op_grad_node(c, "Gemm", "da", ta ? turned : straight, 2,
+                               ta ? turned_attrs : attrs, 3, &c->din[IN_A], 1, err));
     }
     if (c->needs[IN_B]) {
         const prelu_value straight[] = {a, dy}, turned[] = {dy, a};
         const prelu_attr attrs[] = {PRELU_INT("transA", !ta), PRELU_INT("transB", 0), alpha};
         const prelu_attr turned_attrs[] = {PRELU_INT("transA", 1), PRELU_INT("transB", ta), alpha};
-        PRELU_TRY(op_grad_node(c, "Gemm", "db", tb ? turned : straight, 2, tb ? turned_attrs : attrs,
-                               3, &c->din[IN_B], 1, err));
+        PRELU_TRY(op_grad_node(c, "Gemm", "db", tb ? turned : straight, 2,
+                               tb ? turned_attrs : attrs, 3, &c->din[IN_B], 1, err));
     }
     if (bias != PRELU_NONE && c->needs[IN_C])
         PRELU_TRY(op_grad_node(c, "SumTo", "dc", (prelu_value[]){dy, bias}, 2, &beta, 1,
@@ -330,8 +342,23 @@ static prelu_status grad(op_grad_ctx *c, prelu_err *err)
     return PRELU_OK;
 }
 
-const op_def op_gemm = {.name = "Gemm", .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
-                        .shape = shape, .pack = pack, .prepare = prepare, .run = run, .grad = grad};
-const op_def op_matmul = {.name = "MatMul", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-                          .shape = shape, .pack = pack, .prepare = prepare, .run = run,
+const op_def op_gemm = {.name = "Gemm",
+                        .min_in = 2,
+                        .max_in = 4,
+                        .min_out = 1,
+                        .max_out = 1,
+                        .shape = shape,
+                        .pack = pack,
+                        .prepare = prepare,
+                        .run = run,
+                        .grad = grad};
+const op_def op_matmul = {.name = "MatMul",
+                          .min_in = 2,
+                          .max_in = 2,
+                          .min_out = 1,
+                          .max_out = 1,
+                          .shape = shape,
+                          .pack = pack,
+                          .prepare = prepare,
+                          .run = run,
                           .grad = grad};

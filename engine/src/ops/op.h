@@ -20,22 +20,22 @@ typedef struct op_tensor {
  *  inference path, each image's arithmetic must not depend on n (batch invariance). */
 #define OP_MAX_PHASES 4
 typedef struct op_work {
-    int phases;                    /* default 1 */
-    size_t tasks[OP_MAX_PHASES];   /* default 1; aim at 10..500 us a task */
-    double flops[OP_MAX_PHASES];   /* of one task, or bytes moved, for cutting steps; >= 1 */
-    size_t scratch;                /* bytes each worker gets (64-byte aligned, undefined contents) */
-    size_t shared;                 /* bytes one run shares between its tasks and phases */
+    int phases;                  /* default 1 */
+    size_t tasks[OP_MAX_PHASES]; /* default 1; aim at 10..500 us a task */
+    double flops[OP_MAX_PHASES]; /* of one task, or bytes moved, for cutting steps; >= 1 */
+    size_t scratch;              /* bytes each worker gets (64-byte aligned, undefined contents) */
+    size_t shared;               /* bytes one run shares between its tasks and phases */
 } op_work;
 
 /** A node compiled into a plan. */
 typedef struct op_instance {
     const struct op_def *def;
-    const prelu_node *node;  /* attributes; names */
+    const prelu_node *node; /* attributes; names */
     const krn_table *krn;
-    void *packed;            /* made by def->pack; freed with prelu_free by the plan */
+    void *packed; /* made by def->pack; freed with prelu_free by the plan */
     size_t packed_len;
-    const char *algorithm;   /* static text for describe --plan; NULL = def->name */
-    uint64_t id;             /* stable per node: dropout's stream */
+    const char *algorithm; /* static text for describe --plan; NULL = def->name */
+    uint64_t id;           /* stable per node: dropout's stream */
 } op_instance;
 
 typedef struct op_exec {
@@ -51,7 +51,7 @@ typedef struct op_exec {
 /** Gradient builder's view: append nodes to g. */
 typedef struct op_grad_ctx {
     prelu_graph *g;
-    int node;               /* index of the forward node in g (pointers move when nodes are added) */
+    int node; /* index of the forward node in g (pointers move when nodes are added) */
     const prelu_value *dout; /* gradient of each output, PRELU_NONE if none flows */
     prelu_value *din;        /* to fill: gradient of each input, or PRELU_NONE */
     const bool *needs;       /* which inputs need one */
@@ -64,8 +64,8 @@ typedef struct op_def {
     uint64_t shape_only;
     /** Output 0 may overwrite input 0 (same count and layout). */
     bool in_place;
-    /** out[i] from in[i]; in[i].rank = -1 for absent inputs. Checks everything; E_FORMAT with a text
-     *  (the caller puts op and node name in front). */
+    /** out[i] from in[i]; in[i].rank = -1 for absent inputs. Checks everything; E_FORMAT with a
+     * text (the caller puts op and node name in front). */
     prelu_status (*shape)(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
                           prelu_err *err);
     /** Optional, plan time: pack constant inputs (in[i].data set, engine layout is NOT yet applied:
@@ -88,8 +88,8 @@ const op_def *op_find(const char *name);
 #include "ops/ops.inc"
 #undef OP
 
-/** Helpers for grad builders: one node with one output; dst = PRELU_NONE on failure. The node's name
- *  is made from the forward node's and `tag`. */
+/** Helpers for grad builders: one node with one output; dst = PRELU_NONE on failure. The node's
+ * name is made from the forward node's and `tag`. */
 prelu_status op_grad_node(op_grad_ctx *c, const char *op, const char *tag, const prelu_value *in,
                           int n_in, const prelu_attr *attrs, size_t n_attrs, prelu_value *out,
                           int n_out, prelu_err *err);

@@ -23,8 +23,8 @@ static int64_t same_pad(int64_t in, int64_t k, int64_t s, int64_t d, bool upper,
 }
 
 static prelu_status pads(const prelu_node *n, const prelu_shape *x, const int64_t k[2],
-                         const int64_t s[2], const int64_t d[2], int64_t begin[2],
-                         int64_t total[2], prelu_err *err)
+                         const int64_t s[2], const int64_t d[2], int64_t begin[2], int64_t total[2],
+                         prelu_err *err)
 {
     const prelu_attr *mode = prelu_node_attr(n, "auto_pad");
     const char *text = mode && mode->s ? mode->s : "NOTSET";
@@ -58,12 +58,11 @@ prelu_status op_patch_of_conv(op_patch *g, const prelu_node *n, const prelu_shap
     PRELU_TRY(pair(n, "dilations", d, err));
     if (!op_known(x) || !op_known(w))
         return prelu_fail(err, PRELU_E_ARG, "sizes are not known");
-    if (groups < 1 || groups > w->dim[0] || w->dim[0] % groups ||
-        w->dim[1] < 0 || w->dim[1] > INT64_MAX / groups || x->dim[1] != w->dim[1] * groups)
-        return prelu_fail(err, PRELU_E_FORMAT,
-                          "%lld channels do not fit filters (%lld,%lld,..) in %lld groups",
-                          (long long)x->dim[1], (long long)w->dim[0], (long long)w->dim[1],
-                          (long long)groups);
+    if (groups < 1 || groups > w->dim[0] || w->dim[0] % groups || w->dim[1] < 0 ||
+        w->dim[1] > INT64_MAX / groups || x->dim[1] != w->dim[1] * groups)
+        return prelu_fail(
+            err, PRELU_E_FORMAT, "%lld channels do not fit filters (%lld,%lld,..) in %lld groups",
+            (long long)x->dim[1], (long long)w->dim[0], (long long)w->dim[1], (long long)groups);
     for (int i = 0; i < 2; i++) {
         if (w->dim[2 + i] < 1 || w->dim[2 + i] > MAX_KERNEL ||
             (k_attr && k_attr[i] != w->dim[2 + i]))
@@ -78,19 +77,45 @@ prelu_status op_patch_of_conv(op_patch *g, const prelu_node *n, const prelu_shap
                               (long long)w->dim[2 + i], (long long)x->dim[2 + i]);
         out[i] = room / s[i] + 1;
     }
-    *g = (op_patch){.n = (size_t)x->dim[0], .h = (size_t)x->dim[2], .w = (size_t)x->dim[3],
-                    .c = (size_t)x->dim[1], .oh = (size_t)out[0], .ow = (size_t)out[1],
-                    .o = (size_t)w->dim[0], .kh = (size_t)w->dim[2], .kw = (size_t)w->dim[3],
-                    .groups = (size_t)groups, .sh = s[0], .sw = s[1], .dh = d[0], .dw = d[1],
-                    .uh = 1, .uw = 1, .pt = begin[0], .pl = begin[1]};
+    *g = (op_patch){.n = (size_t)x->dim[0],
+                    .h = (size_t)x->dim[2],
+                    .w = (size_t)x->dim[3],
+                    .c = (size_t)x->dim[1],
+                    .oh = (size_t)out[0],
+                    .ow = (size_t)out[1],
+                    .o = (size_t)w->dim[0],
+                    .kh = (size_t)w->dim[2],
+                    .kw = (size_t)w->dim[3],
+                    .groups = (size_t)groups,
+                    .sh = s[0],
+                    .sw = s[1],
+                    .dh = d[0],
+                    .dw = d[1],
+                    .uh = 1,
+                    .uw = 1,
+                    .pt = begin[0],
+                    .pl = begin[1]};
     return PRELU_OK;
 }
 
 op_patch op_patch_transposed(const op_patch *g)
 {
-    return (op_patch){.n = g->n, .h = g->oh, .w = g->ow, .c = g->o, .oh = g->h, .ow = g->w,
-                      .o = g->c, .kh = g->kh, .kw = g->kw, .groups = g->groups, .sh = 1, .sw = 1,
-                      .dh = g->dh, .dw = g->dw, .uh = g->sh, .uw = g->sw,
+    return (op_patch){.n = g->n,
+                      .h = g->oh,
+                      .w = g->ow,
+                      .c = g->o,
+                      .oh = g->h,
+                      .ow = g->w,
+                      .o = g->c,
+                      .kh = g->kh,
+                      .kw = g->kw,
+                      .groups = g->groups,
+                      .sh = 1,
+                      .sw = 1,
+                      .dh = g->dh,
+                      .dw = g->dw,
+                      .uh = g->sh,
+                      .uw = g->sw,
                       .pt = ((int64_t)g->kh - 1) * g->dh - g->pt,
                       .pl = ((int64_t)g->kw - 1) * g->dw - g->pl};
 }
@@ -134,8 +159,8 @@ static void row_of_runs(float *dst, const op_patch *g, const float *x, int64_t o
             memset(dst, 0, len * sizeof *dst);
         else
             copy_run(dst, x + (size_t)ih * g->w * g->c,
-                     (ow * g->sw - g->pl) * (int64_t)g->c + (int64_t)in_run,
-                     (int64_t)(g->w * g->c), len);
+                     (ow * g->sw - g->pl) * (int64_t)g->c + (int64_t)in_run, (int64_t)(g->w * g->c),
+                     len);
         dst += len;
         k += len;
     }

@@ -196,7 +196,7 @@ static prelu_status pool_prepare(const op_instance *inst, const op_tensor *in, c
     return PRELU_OK;
 }
 
-static float larger(float m, float v) { return (v > m) | (v != v) ? v : m; }
+static float larger(float m, float v) { return ((v > m) | (v != v)) ? v : m; }
 
 static void max_two(float *y, const float *a, const float *b, size_t c)
 {

@@ -165,11 +165,11 @@ static void grad_x_rows(const op_exec *x, size_t at, const float *slope, size_t 
     for (size_t r = 0; r < rows; r++, dx += c, dy += c, v += c)
         /* every operand is loaded before the choice, so the loop has no branch to vectorise over;
          * in place, dx[j] is dy[j] itself, never a neighbour */
-#pragma GCC ivdep
-        for (size_t j = 0; j < c; j++) {
-            const float d = dy[j], low = slope[j] * d;
-            dx[j] = v[j] > 0.0f ? d : low;
-        }
+        OP_IVDEP
+    for (size_t j = 0; j < c; j++) {
+        const float d = dy[j], low = slope[j] * d;
+        dx[j] = v[j] > 0.0f ? d : low;
+    }
 }
 
 static void grad_x_row(const op_exec *x, size_t at, const float *slope, ptrdiff_t stride, size_t n)
@@ -219,7 +219,7 @@ static prelu_status grad_slope_prepare(const op_instance *inst, const op_tensor 
 static const float *grad_slope_fetch(const op_exec *x, float *buffer, size_t at, size_t n)
 {
     const float *dy = (const float *)x->in[0].data + at, *v = (const float *)x->in[1].data + at;
-#pragma GCC ivdep
+    OP_IVDEP
     for (size_t i = 0; i < n; i++) {
         const float p = v[i] * dy[i];
         buffer[i] = v[i] > 0.0f ? 0.0f : p;

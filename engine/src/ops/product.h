@@ -21,15 +21,9 @@ static inline size_t op_panels(const krn_gemm *krn, size_t n)
 
 /** Row stride of an a block with `part` columns: off the powers of two, so that the rows of a tile
  *  do not fall into one cache set. */
-static inline size_t op_lda(size_t part)
-{
-    return (part + 15) / 16 * 16 + 16;
-}
+static inline size_t op_lda(size_t part) { return (part + 15) / 16 * 16 + 16; }
 
-static inline size_t op_min(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+static inline size_t op_min(size_t a, size_t b) { return a < b ? a : b; }
 
 /** n cut into `parts` near-equal ranges whose borders are multiples of `unit`. */
 typedef struct op_range {

@@ -98,7 +98,7 @@ static bin bin_at(const spp *s, size_t level, size_t i)
                  ((col + 1) * s->w + level - 1) / level};
 }
 
-static float larger(float m, float v) { return (v > m) | (v != v) ? v : m; }
+static float larger(float m, float v) { return ((v > m) | (v != v)) ? v : m; }
 
 static void max_of_bin(float *best, const float *map, const spp *s, const block *b, bin at)
 {

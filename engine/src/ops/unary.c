@@ -17,7 +17,7 @@ static void relu_grad_run(const op_exec *x, int phase, size_t task, void *scratc
 {
     const op_piece s = op_piece_of(x, task);
     (void)phase, (void)scratch;
-#pragma GCC ivdep
+    OP_IVDEP
     for (size_t i = 0; i < s.n; i++) {
         const float d = s.a[i];
         s.y[i] = s.b[i] > 0.0f ? d : 0.0f;

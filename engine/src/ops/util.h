@@ -2,6 +2,13 @@
 #define OP_UTIL_H
 #include "ops/op.h"
 
+/* The loop's iterations are independent although gcc cannot see it; clang checks at run time. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define OP_IVDEP _Pragma("GCC ivdep")
+#else
+#define OP_IVDEP
+#endif
+
 /** What the ops share: attributes, layout, walking over broadcast operands. */
 
 /** Elements of an element-wise task: 256 KiB, some tens of microseconds. */
