@@ -52,6 +52,11 @@ PRELU_MUST_CHECK prelu_status mdl_labels_text(char **json, const prelu_label *la
 PRELU_MUST_CHECK prelu_status mdl_labels_lines(prelu_label **out, int classes, const char *text,
                                                prelu_err *err);
 
+/** prelu_model_load from memory. @param file must outlive the model. @param folder where external
+ *  data may lie; NULL = nowhere. */
+PRELU_MUST_CHECK prelu_status mdl_model_read(prelu_model **out, const mdl_map *file,
+                                             const char *folder, const prelu_model_options *options,
+                                             prelu_err *err);
 /** Set m->logits, m->prob and m->classes from the graph's outputs at the crop's size.
  *  A picture classifier without Softmax gets one. Leaves them none in other graphs. */
 PRELU_MUST_CHECK prelu_status mdl_find_scores(prelu_model *m, prelu_err *err);

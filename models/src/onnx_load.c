@@ -33,7 +33,7 @@ static void geometry_from_input(prelu_preprocess *p, const onnx_doc *doc)
     p->crop = (int)s->dim[2];
 }
 
-static prelu_status read_preprocess(prelu_model *m, const onnx_doc *doc, const char *path,
+static prelu_status read_preprocess(prelu_model *m, const onnx_doc *doc,
                                     const prelu_model_options *o, prelu_err *err)
 {
     const char *json = metadata(doc, "prelu.preprocess");
@@ -46,8 +46,7 @@ static prelu_status read_preprocess(prelu_model *m, const onnx_doc *doc, const c
     if (o && o->preprocess)
         return mdl_preprocess_named(p, o->preprocess, err);
     if (!json)
-        prelu_log(PRELU_LOG_INFO, "%s says nothing of preprocessing: raw 0..255 RGB is assumed",
-                  path);
+        prelu_log(PRELU_LOG_INFO, "the model says nothing of preprocessing: raw 0..255 RGB");
     return PRELU_OK;
 }
 
@@ -77,30 +76,16 @@ static prelu_status folder_of(char **out, const char *path, prelu_err *err)
     return *out ? PRELU_OK : prelu_fail(err, PRELU_E_NOMEM, "path");
 }
 
-static prelu_status read_doc(prelu_model *m, onnx_doc *doc, const char *path, prelu_err *err)
-{
-    char *folder = NULL;
-    mdl_map map = {NULL, 0};
-    prelu_status st;
-    PRELU_TRY(mdl_map_file(&map, path, err));
-    m->map = (void *)(uintptr_t)map.data;
-    m->map_len = map.len;
-    m->extra = prelu_calloc(1, sizeof *m->extra);
-    if (!m->extra)
-        return prelu_fail(err, PRELU_E_NOMEM, "model: %zu bytes", sizeof *m->extra);
-    PRELU_TRY(folder_of(&folder, path, err));
-    st = onnx_doc_read(doc, &map, folder, m->extra, err);
-    prelu_free(folder);
-    return st;
-}
-
-static prelu_status fill(prelu_model *m, onnx_doc *doc, const char *path,
+static prelu_status fill(prelu_model *m, onnx_doc *doc, const mdl_map *file, const char *folder,
                          const prelu_model_options *o, prelu_err *err)
 {
     prelu_preprocess *p = &m->preprocess;
     m->logits = m->prob = PRELU_NONE;
-    PRELU_TRY(read_doc(m, doc, path, err));
-    PRELU_TRY(read_preprocess(m, doc, path, o, err));
+    m->extra = prelu_calloc(1, sizeof *m->extra);
+    if (!m->extra)
+        return prelu_fail(err, PRELU_E_NOMEM, "model: %zu bytes", sizeof *m->extra);
+    PRELU_TRY(onnx_doc_read(doc, file, folder, m->extra, err));
+    PRELU_TRY(read_preprocess(m, doc, o, err));
     PRELU_TRY(onnx_graph_build(&m->graph, doc, p->crop, &m->extra->pile, err));
     PRELU_TRY(onnx_graph_tidy(&m->graph, p, err));
     /* From here on the arithmetic is the graph's own. */
@@ -117,22 +102,44 @@ static prelu_status fill(prelu_model *m, onnx_doc *doc, const char *path,
     return mdl_text_set(&m->check, metadata(doc, "prelu.check"), err);
 }
 
-prelu_status prelu_model_load(prelu_model **out, const char *path, const prelu_model_options *o,
-                              prelu_err *err)
+prelu_status mdl_model_read(prelu_model **out, const mdl_map *file, const char *folder,
+                            const prelu_model_options *o, prelu_err *err)
 {
-    prelu_err inner = {0};
     onnx_doc doc = {.ir_version = 0};
     prelu_model *m = prelu_calloc(1, sizeof *m);
     prelu_status st;
     if (!m)
         return prelu_fail(err, PRELU_E_NOMEM, "model: %zu bytes", sizeof *m);
-    st = fill(m, &doc, path, o, &inner);
+    st = fill(m, &doc, file, folder, o, err);
     onnx_doc_deinit(&doc);
-    if (st) {
-        const char *slash = strrchr(path, '/');
+    if (st)
         prelu_model_destroy(&m);
-        return prelu_fail(err, st, "%.60s: %.190s", slash ? slash + 1 : path, inner.text);
+    else
+        *out = m;
+    return st;
+}
+
+prelu_status prelu_model_load(prelu_model **out, const char *path, const prelu_model_options *o,
+                              prelu_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    prelu_err inner = {0};
+    mdl_map map = {NULL, 0};
+    char *folder = NULL;
+    prelu_status st;
+    PRELU_TRY(folder_of(&folder, path, err));
+    st = mdl_map_file(&map, path, err);
+    if (st)
+        goto out;
+    st = mdl_model_read(out, &map, folder, o, &inner);
+    if (st) {
+        mdl_map_deinit(&map);
+        st = prelu_fail(err, st, "%.60s: %.190s", slash ? slash + 1 : path, inner.text);
+        goto out;
     }
-    *out = m;
-    return PRELU_OK;
+    (*out)->map = (void *)(uintptr_t)map.data;
+    (*out)->map_len = map.len;
+out:
+    prelu_free(folder);
+    return st;
 }
