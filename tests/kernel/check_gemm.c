@@ -57,8 +57,11 @@ static void make(problem *p, const krn_gemm *v, int act, uint64_t *seed)
         p->bias[j] = value(p->integers, seed);
         p->slope[j] = slopes[j % 5];
     }
-    p->ep = (krn_epilogue){.bias = act & 1 ? p->bias : NULL, .residual = act & 2 ? p->res : NULL,
-                           .ldr = p->ldc, .slope = p->slope, .act = (krn_act)(act >> 2)};
+    p->ep = (krn_epilogue){.bias = act & 1 ? p->bias : NULL,
+                           .residual = act & 2 ? p->res : NULL,
+                           .ldr = p->ldc,
+                           .slope = p->slope,
+                           .act = (krn_act)(act >> 2)};
 }
 
 static void unmake(problem *p)
@@ -75,10 +78,18 @@ static void unmake(problem *p)
 
 static krn_gemm_args args_of(const problem *p, const krn_gemm *v)
 {
-    return (krn_gemm_args){.m = p->m, .n = p->n, .k = p->k, .a = p->a,
-                           .a_rs = p->by_rows ? p->k : 1, .a_ks = p->by_rows ? 1 : p->m,
-                           .b = p->panels, .b_panel = v->nr * p->k, .c = p->got, .ldc = p->ldc,
-                           .accumulate = p->accumulate, .ep = p->with_ep ? &p->ep : NULL};
+    return (krn_gemm_args){.m = p->m,
+                           .n = p->n,
+                           .k = p->k,
+                           .a = p->a,
+                           .a_rs = p->by_rows ? p->k : 1,
+                           .a_ks = p->by_rows ? 1 : p->m,
+                           .b = p->panels,
+                           .b_panel = v->nr * p->k,
+                           .c = p->got,
+                           .ldc = p->ldc,
+                           .accumulate = p->accumulate,
+                           .ep = p->with_ep ? &p->ep : NULL};
 }
 
 static const char *compare(const problem *p)
@@ -105,8 +116,8 @@ static const char *compare(const problem *p)
             const double tol = p->integers ? 0.0 : ((double)p->k + 3) * 0x1p-24 * size;
             if (!(e <= tol))
                 return WRONG("m %zu n %zu k %zu rows %d acc %d ep %d act %d [%zu,%zu]: %g, not %g",
-                             p->m, p->n, p->k, p->by_rows, p->accumulate, p->with_ep, (int)p->ep.act,
-                             i, j, (double)p->got[at], sum);
+                             p->m, p->n, p->k, p->by_rows, p->accumulate, p->with_ep,
+                             (int)p->ep.act, i, j, (double)p->got[at], sum);
         }
     for (size_t i = 0; i + 1 < p->m; i++) /* between the rows nothing is written */
         for (size_t j = p->n; j < p->ldc; j++) {
@@ -186,8 +197,12 @@ const char *check_gemm_f32_text(const krn_gemm *v, bool invariant)
         for (size_t b = 0; b < sizeof ns / sizeof *ns; b++)
             for (size_t c = 0; c < sizeof ks / sizeof *ks; c++)
                 for (int kind = 0; kind < 8; kind++, turn++) {
-                    const problem p = {.m = ms[a], .n = ns[b], .k = ks[c], .by_rows = kind & 1,
-                                       .accumulate = kind & 2, .integers = kind & 4,
+                    const problem p = {.m = ms[a],
+                                       .n = ns[b],
+                                       .k = ks[c],
+                                       .by_rows = kind & 1,
+                                       .accumulate = kind & 2,
+                                       .integers = kind & 4,
                                        .with_ep = turn % 3 != 0};
                     const char *wrong = one(v, p, turn % 12, invariant, &seed);
                     if (wrong)

@@ -3,10 +3,7 @@
 
 /* The checker is checked: kernels with one planted fault each must be noticed. */
 
-static void reference_run(const krn_gemm_args *g)
-{
-    krn_gemm_f32__ref.run(g);
-}
+static void reference_run(const krn_gemm_args *g) { krn_gemm_f32__ref.run(g); }
 
 static void lost_product(const krn_gemm_args *g)
 {

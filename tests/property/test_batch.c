@@ -2,8 +2,8 @@
 #include "prelu/session.h"
 #include "small_net.h"
 
-/* The contract: an image's scores have the same bits whatever shared its batch, in whatever row, and
- * however many threads ran. Run under every PRELU_CPU value. */
+/* The contract: an image's scores have the same bits whatever shared its batch, in whatever row,
+ * and however many threads ran. Run under every PRELU_CPU value. */
 
 enum { IMAGES = 19, SIDE_H = 21, SIDE_W = 26 };
 

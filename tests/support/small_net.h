@@ -9,8 +9,8 @@
 
 enum { SMALL_CLASSES = 7, SMALL_C1 = 12, SMALL_C2 = 33, SMALL_C3 = 20, SMALL_FC = 40 };
 
-static inline prelu_value small_random(prelu_graph *g, const char *name, prelu_shape shape, float lo,
-                                       float hi, prelu_role role, uint64_t *seed)
+static inline prelu_value small_random(prelu_graph *g, const char *name, prelu_shape shape,
+                                       float lo, float hi, prelu_role role, uint64_t *seed)
 {
     size_t n;
     prelu_value v;
@@ -43,8 +43,10 @@ static inline prelu_graph *small_net(uint64_t seed)
     const prelu_attr pad1 = PRELU_INTS("pads", same, 4), stride2 = PRELU_INTS("strides", two, 2);
     const prelu_role w = PRELU_ROLE_WEIGHT, b = PRELU_ROLE_BIAS, a = PRELU_ROLE_SLOPE;
     check_ok(prelu_graph_create(&g, &err), &err);
-    check_ok(prelu_graph_input(g, "data", PRELU_F32, &(prelu_shape){4, {-1, 3, -1, -1}}, &x, &err), &err);
-#define R(name, lo, hi, role, ...) small_random(g, name, (prelu_shape)__VA_ARGS__, lo, hi, role, &seed)
+    check_ok(prelu_graph_input(g, "data", PRELU_F32, &(prelu_shape){4, {-1, 3, -1, -1}}, &x, &err),
+             &err);
+#define R(name, lo, hi, role, ...)                                                                 \
+    small_random(g, name, (prelu_shape)__VA_ARGS__, lo, hi, role, &seed)
 #define N(op, name, n_in, ...) small_node(g, op, name, (prelu_value[])__VA_ARGS__, n_in, NULL, 0)
     x = N("Sub", "mean", 2, {x, R("mean.c", 100, 130, PRELU_ROLE_NONE, {4, {1, 3, 1, 1}})});
     x = small_node(g, "Conv", "conv1",
@@ -104,8 +106,11 @@ static inline uint8_t *small_views(prelu_view *views, size_t n, int h, int w, ui
     for (size_t i = 0; i < n * len; i++)
         px[i] = (uint8_t)check_random(&seed);
     for (size_t i = 0; i < n; i++)
-        views[i] = (prelu_view){.data = px + i * len, .stride = (size_t)w * 3, .width = w,
-                                .height = h, .mirror = i % 3 == 1};
+        views[i] = (prelu_view){.data = px + i * len,
+                                .stride = (size_t)w * 3,
+                                .width = w,
+                                .height = h,
+                                .mirror = i % 3 == 1};
     return px;
 }
 #endif

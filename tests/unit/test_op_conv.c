@@ -8,20 +8,26 @@ typedef struct geometry {
 } geometry;
 
 static const geometry cases[] = {
-    {1, 3, 9, 11, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},   {2, 4, 7, 6, 33, 2, 2, 1, 1, 0, 0, 0, 0, 1, 1, 1},
-    {1, 3, 23, 21, 8, 7, 7, 2, 2, 3, 3, 3, 3, 1, 1, 1},  {3, 8, 5, 5, 6, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
-    {1, 6, 10, 9, 4, 3, 2, 2, 1, 1, 0, 0, 1, 1, 1, 2},   {2, 4, 9, 9, 4, 3, 3, 1, 1, 2, 2, 2, 2, 2, 2, 1},
-    {1, 5, 8, 8, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 5},    {1, 5, 9, 8, 5, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 5},
-    {1, 40, 6, 17, 70, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {2, 2, 1, 1, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
-    {1, 3, 6, 6, 2, 5, 5, 3, 2, 2, 2, 2, 2, 1, 1, 1},    {1, 4, 12, 12, 6, 3, 3, 3, 3, 0, 1, 2, 1, 2, 1, 2},
+    {1, 3, 9, 11, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+    {2, 4, 7, 6, 33, 2, 2, 1, 1, 0, 0, 0, 0, 1, 1, 1},
+    {1, 3, 23, 21, 8, 7, 7, 2, 2, 3, 3, 3, 3, 1, 1, 1},
+    {3, 8, 5, 5, 6, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
+    {1, 6, 10, 9, 4, 3, 2, 2, 1, 1, 0, 0, 1, 1, 1, 2},
+    {2, 4, 9, 9, 4, 3, 3, 1, 1, 2, 2, 2, 2, 2, 2, 1},
+    {1, 5, 8, 8, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 5},
+    {1, 5, 9, 8, 5, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 5},
+    {1, 40, 6, 17, 70, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+    {2, 2, 1, 1, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
+    {1, 3, 6, 6, 2, 5, 5, 3, 2, 2, 2, 2, 2, 1, 1, 1},
+    {1, 4, 12, 12, 6, 3, 3, 3, 3, 0, 1, 2, 1, 2, 1, 2},
     {17, 3, 8, 8, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
 typedef struct data {
     prelu_shape xs, ws, bs, ys;
-    float *x, *w, *b, *slope, *res, *dy;     /* row-major, logical */
-    float *xl, *wl, *resl, *dyl;             /* channels-last */
+    float *x, *w, *b, *slope, *res, *dy;                    /* row-major, logical */
+    float *xl, *wl, *resl, *dyl;                            /* channels-last */
     double *y, *dx, *dw, *db, *scale, *dx_scale, *dw_scale; /* wanted, and sum |a*b| */
 } data;
 
@@ -47,17 +53,26 @@ static void reference(data *d, const geometry *g, int oh, int ow)
         for (int o = 0; o < g->o; o++)
             for (int y = 0; y < oh; y++)
                 for (int x = 0; x < ow; x++) {
-                    const size_t yi = ((size_t)(n * g->o + o) * (size_t)oh + (size_t)y) * (size_t)ow + (size_t)x;
+                    const size_t yi =
+                        ((size_t)(n * g->o + o) * (size_t)oh + (size_t)y) * (size_t)ow + (size_t)x;
                     const double dy = (double)d->dy[yi];
                     d->db[o] += dy;
                     for (int c = 0; c < cg; c++)
                         for (int i = 0; i < g->kh; i++)
                             for (int j = 0; j < g->kw; j++) {
-                                const int ih = y * g->sh - g->pt + i * g->dh, iw = x * g->sw - g->pl + j * g->dw;
+                                const int ih = y * g->sh - g->pt + i * g->dh,
+                                          iw = x * g->sw - g->pl + j * g->dw;
                                 if (ih < 0 || iw < 0 || ih >= g->h || iw >= g->w)
                                     continue;
-                                const size_t xi = ((size_t)(n * g->c + o / og * cg + c) * (size_t)g->h + (size_t)ih) * (size_t)g->w + (size_t)iw;
-                                const size_t wi = ((size_t)(o * cg + c) * (size_t)g->kh + (size_t)i) * (size_t)g->kw + (size_t)j;
+                                const size_t xi =
+                                    ((size_t)(n * g->c + o / og * cg + c) * (size_t)g->h +
+                                     (size_t)ih) *
+                                        (size_t)g->w +
+                                    (size_t)iw;
+                                const size_t wi =
+                                    ((size_t)(o * cg + c) * (size_t)g->kh + (size_t)i) *
+                                        (size_t)g->kw +
+                                    (size_t)j;
                                 const double xv = (double)d->x[xi], wv = (double)d->w[wi];
                                 d->y[yi] += xv * wv;
                                 d->scale[yi] += fabs(xv * wv);
@@ -73,8 +88,10 @@ static data make(const geometry *g, uint64_t seed)
 {
     const int oh = (g->h + g->pt + g->pb - (g->kh - 1) * g->dh - 1) / g->sh + 1;
     const int ow = (g->w + g->pl + g->pr - (g->kw - 1) * g->dw - 1) / g->sw + 1;
-    data d = {.xs = {4, {g->n, g->c, g->h, g->w}}, .ws = {4, {g->o, g->c / g->groups, g->kh, g->kw}},
-              .bs = {1, {g->o}}, .ys = {4, {g->n, g->o, oh, ow}}};
+    data d = {.xs = {4, {g->n, g->c, g->h, g->w}},
+              .ws = {4, {g->o, g->c / g->groups, g->kh, g->kw}},
+              .bs = {1, {g->o}},
+              .ys = {4, {g->n, g->o, oh, ow}}};
     const size_t nx = op_run_count(&d.xs), nw = op_run_count(&d.ws), ny = op_run_count(&d.ys);
     d.x = randoms(nx, &seed);
     d.w = randoms(nw, &seed);
@@ -99,8 +116,9 @@ static data make(const geometry *g, uint64_t seed)
 
 static void unmake(data *d)
 {
-    void *all[] = {d->x, d->w, d->b, d->slope, d->res, d->dy, d->xl, d->wl, d->resl, d->dyl,
-                   d->y, d->dx, d->dw, d->db, d->scale, d->dx_scale, d->dw_scale};
+    void *all[] = {d->x,  d->w,  d->b,     d->slope,    d->res,     d->dy,
+                   d->xl, d->wl, d->resl,  d->dyl,      d->y,       d->dx,
+                   d->dw, d->db, d->scale, d->dx_scale, d->dw_scale};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -161,8 +179,8 @@ static void forward(const geometry *g, const data *d, const krn_table *krn, int 
         const double v = d->y[i] + (double)d->b[o] + (double)d->res[i];
         want[i] = v > 0 ? v : v * (double)d->slope[o];
     }
-    compare(&r.out[0], want, d->scale, (size_t)(g->kh * g->kw * g->c), packed ? "packed" : "variable",
-            which, krn->gemm_f32->name);
+    compare(&r.out[0], want, d->scale, (size_t)(g->kh * g->kw * g->c),
+            packed ? "packed" : "variable", which, krn->gemm_f32->name);
     free(want);
     op_run_free(&r);
 }
@@ -215,12 +233,12 @@ static void test_bad_shapes(void **state)
         prelu_shape x, w;
         int64_t strides[2], pads[4], group;
     } bad[] = {
-        {{4, {1, 3, 8, 8}}, {4, {4, 4, 3, 3}}, {1, 1}, {0}, 1},  /* channels */
-        {{4, {1, 3, 8, 8}}, {4, {4, 3, 9, 9}}, {1, 1}, {0}, 1},  /* does not fit */
-        {{4, {1, 3, 8, 8}}, {4, {4, 3, 3, 3}}, {0, 1}, {0}, 1},  /* stride 0 */
+        {{4, {1, 3, 8, 8}}, {4, {4, 4, 3, 3}}, {1, 1}, {0}, 1}, /* channels */
+        {{4, {1, 3, 8, 8}}, {4, {4, 3, 9, 9}}, {1, 1}, {0}, 1}, /* does not fit */
+        {{4, {1, 3, 8, 8}}, {4, {4, 3, 3, 3}}, {0, 1}, {0}, 1}, /* stride 0 */
         {{4, {1, 3, 8, 8}}, {4, {4, 3, 3, 3}}, {1, 1}, {INT64_MAX, 0, 0, 0}, 1},
         {{4, {1, 3, 8, 8}}, {4, {4, 3, 3, 3}}, {1, 1}, {0}, 0},
-        {{4, {1, 4, 8, 8}}, {4, {3, 2, 3, 3}}, {1, 1}, {0}, 2},  /* filters by groups */
+        {{4, {1, 4, 8, 8}}, {4, {3, 2, 3, 3}}, {1, 1}, {0}, 2}, /* filters by groups */
         {{4, {1, 4, 8, 8}}, {4, {4, INT64_MAX, 3, 3}}, {1, 1}, {0}, 4},
         {{3, {1, 3, 8}}, {4, {4, 3, 3, 3}}, {1, 1}, {0}, 1},
         {{4, {1, 3, 8, 8}}, {4, {4, 3, 0, 3}}, {1, 1}, {0}, 1},

@@ -1,7 +1,7 @@
 #include "op_run.h"
 
-/* Gemm and MatMul against plain loops in double: every transpose, every broadcast of c, alpha, beta,
- * slopes, constant and variable b, one row and many, over every variant of the product. */
+/* Gemm and MatMul against plain loops in double: every transpose, every broadcast of c, alpha,
+ * beta, slopes, constant and variable b, one row and many, over every variant of the product. */
 
 typedef struct problem {
     size_t m, n, k;
@@ -30,8 +30,10 @@ static void one(const problem *p, const krn_table *krn, bool packed, uint64_t se
     const prelu_attr attrs[] = {PRELU_INT("transA", p->ta), PRELU_INT("transB", p->tb),
                                 PRELU_FLOAT("alpha", p->alpha), PRELU_FLOAT("beta", p->beta),
                                 PRELU_INT("act", p->act)};
-    op_run r = {.krn = krn, .constant = packed ? 0x0e : 0,
-                .in = {{.data = a, .shape = as}, {.data = b, .shape = bs},
+    op_run r = {.krn = krn,
+                .constant = packed ? 0x0e : 0,
+                .in = {{.data = a, .shape = as},
+                       {.data = b, .shape = bs},
                        {.data = has_c ? c : NULL, .shape = p->c},
                        {.data = p->act == KRN_ACT_PRELU ? slope : NULL, .shape = ss}}};
     prelu_err err = {0};
@@ -55,7 +57,8 @@ static void one(const problem *p, const krn_table *krn, bool packed, uint64_t se
             }
             sum *= (double)p->alpha;
             if (has_c)
-                sum += (double)p->beta * (double)c[(rows == 1 ? 0 : i) * cols + (cols == 1 ? 0 : j)];
+                sum +=
+                    (double)p->beta * (double)c[(rows == 1 ? 0 : i) * cols + (cols == 1 ? 0 : j)];
             if (p->act == KRN_ACT_PRELU && !(sum > 0))
                 sum *= (double)slope[j];
             if (p->act == KRN_ACT_RELU && !(sum > 0))
@@ -72,9 +75,9 @@ static void one(const problem *p, const krn_table *krn, bool packed, uint64_t se
 
 static void test_against_loops(void **state)
 {
-    static const size_t sizes[][3] = {{1, 1, 1},    {1, 10, 700}, {2, 33, 5},    {3, 64, 300},
-                                      {5, 7, 600},  {16, 40, 31}, {17, 1000, 9}, {33, 300, 130},
-                                      {130, 65, 40}};
+    static const size_t sizes[][3] = {{1, 1, 1},     {1, 10, 700},   {2, 33, 5},
+                                      {3, 64, 300},  {5, 7, 600},    {16, 40, 31},
+                                      {17, 1000, 9}, {33, 300, 130}, {130, 65, 40}};
     krn_table tables[8];
     const int n = op_run_tables(tables);
     uint64_t seed = check_seed();
@@ -82,12 +85,17 @@ static void test_against_loops(void **state)
     for (int t = 0; t < n; t++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             for (int kind = 0; kind < 24; kind++) {
-                problem p = {.m = sizes[s][0], .n = sizes[s][1], .k = sizes[s][2], .ta = kind & 1,
-                             .tb = kind & 2, .alpha = kind % 5 == 4 ? 0.5f : 1.0f,
-                             .beta = kind % 7 == 6 ? -2.0f : 1.0f, .act = kind % 3};
+                problem p = {.m = sizes[s][0],
+                             .n = sizes[s][1],
+                             .k = sizes[s][2],
+                             .ta = kind & 1,
+                             .tb = kind & 2,
+                             .alpha = kind % 5 == 4 ? 0.5f : 1.0f,
+                             .beta = kind % 7 == 6 ? -2.0f : 1.0f,
+                             .act = kind % 3};
                 const int64_t m = (int64_t)p.m, c = (int64_t)p.n;
-                const prelu_shape cs[] = {{-1, {0}}, {1, {c}}, {2, {1, c}}, {2, {m, c}},
-                                          {2, {m, 1}}, {0, {0}}};
+                const prelu_shape cs[] = {{-1, {0}},   {1, {c}},    {2, {1, c}},
+                                          {2, {m, c}}, {2, {m, 1}}, {0, {0}}};
                 p.c = cs[kind / 4];
                 one(&p, &tables[t], kind & 1 ? true : false, seed++);
                 one(&p, &tables[t], kind & 1 ? false : true, seed++);

@@ -40,15 +40,16 @@ typedef struct prelu_attr {
 #define PRELU_INT(n, v) ((prelu_attr){.name = (n), .kind = PRELU_ATTR_INT, .i = (v)})
 #define PRELU_FLOAT(n, v) ((prelu_attr){.name = (n), .kind = PRELU_ATTR_FLOAT, .f = (v)})
 #define PRELU_STRING(n, v) ((prelu_attr){.name = (n), .kind = PRELU_ATTR_STRING, .s = (v)})
-#define PRELU_INTS(n, p, l) ((prelu_attr){.name = (n), .kind = PRELU_ATTR_INTS, .ints = (p), .len = (l)})
+#define PRELU_INTS(n, p, l)                                                                        \
+    ((prelu_attr){.name = (n), .kind = PRELU_ATTR_INTS, .ints = (p), .len = (l)})
 
 /** What a constant is to the trainer and to `describe`. */
 typedef enum prelu_role {
-    PRELU_ROLE_NONE,   /* fixed: a mean, an index */
-    PRELU_ROLE_WEIGHT, /* trained, with weight decay */
-    PRELU_ROLE_BIAS,   /* trained, bias policy */
-    PRELU_ROLE_SLOPE,  /* trained, never decayed (PReLU's a) */
-    PRELU_ROLE_SCALE,  /* trained: BatchNorm gamma and beta, not decayed */
+    PRELU_ROLE_NONE,     /* fixed: a mean, an index */
+    PRELU_ROLE_WEIGHT,   /* trained, with weight decay */
+    PRELU_ROLE_BIAS,     /* trained, bias policy */
+    PRELU_ROLE_SLOPE,    /* trained, never decayed (PReLU's a) */
+    PRELU_ROLE_SCALE,    /* trained: BatchNorm gamma and beta, not decayed */
     PRELU_ROLE_STATISTIC /* BatchNorm running mean and variance: updated, no gradient */
 } prelu_role;
 
@@ -126,8 +127,8 @@ const prelu_attr *prelu_node_attr(const prelu_node *n, const char *name); /* NUL
 int64_t prelu_node_int(const prelu_node *n, const char *name, int64_t otherwise);
 float prelu_node_float(const prelu_node *n, const char *name, float otherwise);
 
-/** Shapes of all values when the first input is (n,c,h,w) with the free dims filled in (n, h, w <= 0
- *  leave a dim as it is; for inputs after the first only n is filled in). Checks every node.
+/** Shapes of all values when the first input is (n,c,h,w) with the free dims filled in (n, h, w <=
+ * 0 leave a dim as it is; for inputs after the first only n is filled in). Checks every node.
  *  @param shapes  g->n_values elements, filled.
  *  @return E_FORMAT or E_ARG naming the node when shapes do not fit; E_LIMIT on overflow. */
 PRELU_MUST_CHECK prelu_status prelu_graph_infer(const prelu_graph *g, int64_t n, int64_t h,
@@ -138,13 +139,15 @@ PRELU_MUST_CHECK prelu_status prelu_graph_infer(const prelu_graph *g, int64_t n,
 double prelu_node_macs(const prelu_graph *g, int node, const prelu_shape *shapes);
 
 /** Add the gradient of scalar `loss` with respect to wrt[0..n-1] (constants made inputs, or any
- *  value): dloss/dwrt[i] is grads[i], same logical shape. PRELU_NONE where loss does not depend on it.
+ *  value): dloss/dwrt[i] is grads[i], same logical shape. PRELU_NONE where loss does not depend on
+ * it.
  *  @return E_UNSUPPORTED names an op without gradient on the path. */
 PRELU_MUST_CHECK prelu_status prelu_graph_gradient(prelu_graph *g, prelu_value loss,
                                                    const prelu_value *wrt, int n,
                                                    prelu_value *grads, prelu_err *err);
 
-/** Turn a constant into an input to be bound by the trainer (prelu_session_bind); keeps its role. */
+/** Turn a constant into an input to be bound by the trainer (prelu_session_bind); keeps its role.
+ */
 PRELU_MUST_CHECK prelu_status prelu_graph_make_variable(prelu_graph *g, prelu_value v,
                                                         prelu_err *err);
 #endif

@@ -25,14 +25,14 @@ typedef struct prelu_plan_options {
                       across values that gradients read */
 } prelu_plan_options;
 
-/** A graph after its passes (dropout and identity dropped, BatchNorm folded into conv, conv + bias +
- *  activation fused), with kernels chosen and weights packed. Immutable and shared by threads.
+/** A graph after its passes (dropout and identity dropped, BatchNorm folded into conv, conv + bias
+ * + activation fused), with kernels chosen and weights packed. Immutable and shared by threads.
  *  Algorithms are fixed per layer: an image's scores do not depend on its batch, its row in it or
  *  the number of threads. */
 typedef struct prelu_plan prelu_plan;
 
-/** @param g  borrowed during the call only (constants are packed or copied), so a mapped file may be
- *            unmapped afterwards.
+/** @param g  borrowed during the call only (constants are packed or copied), so a mapped file may
+ * be unmapped afterwards.
  *  @return E_UNSUPPORTED op or type, E_FORMAT shapes, E_NOMEM. */
 PRELU_MUST_CHECK prelu_status prelu_plan_create(prelu_plan **out, const prelu_graph *g,
                                                 const prelu_plan_options *options, prelu_err *err);

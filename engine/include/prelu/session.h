@@ -3,7 +3,8 @@
 #include "prelu/image.h"
 #include "prelu/plan.h"
 
-/** One worker's activations for a plan. Not thread-safe; many sessions may share a plan and pool. */
+/** One worker's activations for a plan. Not thread-safe; many sessions may share a plan and pool.
+ */
 typedef struct prelu_session prelu_session;
 
 /** @param pool borrowed, may be NULL; @param max_bytes ceiling of the activations, 0 = 8 GiB. */
@@ -13,7 +14,8 @@ PRELU_MUST_CHECK prelu_status prelu_session_create(prelu_session **out, const pr
 void prelu_session_destroy(prelu_session **s);
 
 /** Lay out all activations in one block for n pictures of h x w (first and last use). The only call
- *  that allocates; cheap when the sizes are the last ones. Input dims that the graph fixes must fit.
+ *  that allocates; cheap when the sizes are the last ones. Input dims that the graph fixes must
+ * fit.
  *  @return E_ARG sizes, E_FORMAT shapes do not fit (text names the node), E_LIMIT above max_bytes,
  *  E_NOMEM. */
 PRELU_MUST_CHECK prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h,
@@ -40,8 +42,8 @@ PRELU_MUST_CHECK prelu_status prelu_session_step(prelu_session *s, bool *done, p
 /** begin, and step to the end. */
 PRELU_MUST_CHECK prelu_status prelu_session_run(prelu_session *s, prelu_err *err);
 
-/** Output i after a run: f32, valid until the next reshape or run. Rank 4 outputs lie channels-last;
- *  see prelu_session_read for logical order. */
+/** Output i after a run: f32, valid until the next reshape or run. Rank 4 outputs lie
+ * channels-last; see prelu_session_read for logical order. */
 const float *prelu_session_output(const prelu_session *s, int i);
 const prelu_shape *prelu_session_output_shape(const prelu_session *s, int i);
 /** Copy output i in logical (ONNX) order. @param count elements of dst, must be the output's. */

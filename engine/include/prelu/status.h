@@ -43,8 +43,7 @@ typedef struct prelu_err {
 const char *prelu_status_text(prelu_status st);
 
 /** Fill *err unless it holds an earlier error; always returns `code`. */
-prelu_status prelu_fail(prelu_err *err, prelu_status code, const char *fmt, ...)
-    PRELU_PRINTF(3, 4);
+prelu_status prelu_fail(prelu_err *err, prelu_status code, const char *fmt, ...) PRELU_PRINTF(3, 4);
 
 /** Status for an errno of open/read/write: ENOENT E_NOTFOUND, EACCES/EPERM E_PERM, ENOMEM
  *  E_NOMEM, the rest E_IO. */

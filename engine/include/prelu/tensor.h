@@ -33,7 +33,8 @@ typedef struct prelu_shape {
 } prelu_shape;
 
 /** Product of the dims into *count; E_LIMIT on overflow, E_ARG if a dim is < 0 (free). */
-PRELU_MUST_CHECK prelu_status prelu_shape_count(const prelu_shape *s, size_t *count, prelu_err *err);
+PRELU_MUST_CHECK prelu_status prelu_shape_count(const prelu_shape *s, size_t *count,
+                                                prelu_err *err);
 /** "(1,3,224,224)", free dims as "?"; returns buf. */
 const char *prelu_shape_text(const prelu_shape *s, char *buf, size_t len);
 int prelu_shape_equal(const prelu_shape *a, const prelu_shape *b);

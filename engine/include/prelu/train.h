@@ -34,8 +34,8 @@ void prelu_trainer_destroy(prelu_trainer **t);
 PRELU_MUST_CHECK prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views,
                                                  const int32_t *labels, size_t n, float lr,
                                                  prelu_step_result *result, prelu_err *err);
-/** Copy the parameters into the constants of `net` (the graph given to create, or its clone with the
- *  same value numbers); constants become owned copies. */
+/** Copy the parameters into the constants of `net` (the graph given to create, or its clone with
+ * the same value numbers); constants become owned copies. */
 PRELU_MUST_CHECK prelu_status prelu_trainer_export(const prelu_trainer *t, prelu_graph *net,
                                                    prelu_err *err);
 /** Steps taken. */

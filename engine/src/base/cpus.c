@@ -95,7 +95,4 @@ static int quota_cpus(int cpus)
     return cpus;
 }
 
-int prelu_cpu_count(void)
-{
-    return quota_cpus(cores_allowed());
-}
+int prelu_cpu_count(void) { return quota_cpus(cores_allowed()); }

@@ -81,10 +81,7 @@ char *prelu_strndup(const char *s, size_t len)
     return p;
 }
 
-char *prelu_strdup(const char *s)
-{
-    return prelu_strndup(s, strlen(s));
-}
+char *prelu_strdup(const char *s) { return prelu_strndup(s, strlen(s)); }
 
 void prelu_free(void *ptr)
 {

@@ -11,15 +11,9 @@ static const struct {
     [PRELU_I64] = {8, "i64"}, [PRELU_F64] = {8, "f64"},   [PRELU_BOOL] = {1, "bool"},
 };
 
-size_t prelu_dtype_size(prelu_dtype t)
-{
-    return dtypes[t].size;
-}
+size_t prelu_dtype_size(prelu_dtype t) { return dtypes[t].size; }
 
-const char *prelu_dtype_name(prelu_dtype t)
-{
-    return dtypes[t].name;
-}
+const char *prelu_dtype_name(prelu_dtype t) { return dtypes[t].name; }
 
 prelu_status prelu_shape_count(const prelu_shape *s, size_t *count, prelu_err *err)
 {

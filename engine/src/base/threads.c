@@ -71,10 +71,7 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static int worker_in(const prelu_pool *pool)
-{
-    return my_pool == pool ? my_worker : 0;
-}
+static int worker_in(const prelu_pool *pool) { return my_pool == pool ? my_worker : 0; }
 
 static void work_on(loop *l, int worker)
 {
@@ -337,7 +334,4 @@ prelu_status prelu_pool_submit(prelu_pool *pool, prelu_job_fn *fn, void *ctx, pr
     return PRELU_OK;
 }
 
-int prelu_pool_slots(const prelu_pool *pool)
-{
-    return pool ? pool->threads + 1 : 1;
-}
+int prelu_pool_slots(const prelu_pool *pool) { return pool ? pool->threads + 1 : 1; }

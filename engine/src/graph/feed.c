@@ -63,8 +63,12 @@ void gr_feed_run(const gr_feed *f, const prelu_shape *shape, prelu_dtype dtype,
         memcpy(dst, f->data, len);
         return;
     }
-    feed_job j = {.f = f, .a = a, .c = (size_t)shape->dim[1], .h = (size_t)shape->dim[2],
-                  .w = (size_t)shape->dim[3], .dst = dst};
+    feed_job j = {.f = f,
+                  .a = a,
+                  .c = (size_t)shape->dim[1],
+                  .h = (size_t)shape->dim[2],
+                  .w = (size_t)shape->dim[3],
+                  .dst = dst};
     j.blocks = (j.h + ROWS - 1) / ROWS;
     prelu_pool_run(pool, (size_t)shape->dim[0] * j.blocks, picture_task, &j);
 }

@@ -6,9 +6,9 @@
 
 /** A plan's inside, for sessions. */
 struct prelu_plan {
-    prelu_graph *g;          /* after the passes; constants' data NULL where packed */
-    op_instance *ops;        /* one for each node of g */
-    void **owned;            /* by value: constants in the engine's layout, aligned */
+    prelu_graph *g;   /* after the passes; constants' data NULL where packed */
+    op_instance *ops; /* one for each node of g */
+    void **owned;     /* by value: constants in the engine's layout, aligned */
     gr_input_affine input;
     prelu_value *outputs;
     char **output_names;

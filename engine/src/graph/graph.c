@@ -335,10 +335,7 @@ prelu_status prelu_graph_clone(prelu_graph **out, const prelu_graph *src, prelu_
     return st;
 }
 
-bool prelu_op_known(const char *op)
-{
-    return op_find(op) != NULL;
-}
+bool prelu_op_known(const char *op) { return op_find(op) != NULL; }
 
 const prelu_attr *prelu_node_attr(const prelu_node *n, const char *name)
 {

@@ -4,10 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static bool is_op(const prelu_node *n, const char *op)
-{
-    return n->op && strcmp(n->op, op) == 0;
-}
+static bool is_op(const prelu_node *n, const char *op) { return n->op && strcmp(n->op, op) == 0; }
 
 static void remove_node(prelu_graph *g, int i)
 {
@@ -168,8 +165,8 @@ static prelu_status fold_one(prelu_graph *g, int i, int bn, prelu_err *err)
         goto out;
     }
     for (size_t k = 0; k < o; k++) {
-        const double s = (double)element(g, norm->in[1], k) /
-                         sqrt((double)element(g, norm->in[4], k) + eps);
+        const double s =
+            (double)element(g, norm->in[1], k) / sqrt((double)element(g, norm->in[4], k) + eps);
         const double bias = b == PRELU_NONE ? 0.0 : (double)element(g, b, k);
         for (size_t j = 0; j < len; j++)
             nw[k * len + j] = (float)((double)element(g, w, k * len + j) * s);
@@ -179,8 +176,8 @@ static prelu_status fold_one(prelu_graph *g, int i, int bn, prelu_err *err)
     st = prelu_graph_constant(g, "folded.w", PRELU_F32, &g->values[w].shape, nw, true,
                               PRELU_ROLE_WEIGHT, &new_w, err);
     if (!st)
-        st = prelu_graph_constant(g, "folded.b", PRELU_F32, &bias_shape, nb, true,
-                                  PRELU_ROLE_BIAS, &new_b, err);
+        st = prelu_graph_constant(g, "folded.b", PRELU_F32, &bias_shape, nb, true, PRELU_ROLE_BIAS,
+                                  &new_b, err);
     if (!st)
         st = set_inputs(&g->nodes[i], 3, err);
     if (!st) {
@@ -208,7 +205,8 @@ prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err)
         const size_t o = (size_t)g->values[conv->in[1]].shape.dim[0];
         bool fits = true;
         for (int k = 1; k < 5; k++)
-            fits = fits && is_constant(g, g->nodes[bn].in[k]) && elements(g, g->nodes[bn].in[k]) == o;
+            fits =
+                fits && is_constant(g, g->nodes[bn].in[k]) && elements(g, g->nodes[bn].in[k]) == o;
         if (fits)
             PRELU_TRY(fold_one(g, i, bn, err));
     }

@@ -8,7 +8,8 @@
 prelu_status gr_drop_identities(prelu_graph *g, prelu_err *err);
 /** BatchNormalization after a convolution of constant filters goes into filters and bias. */
 prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err);
-/** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm before. */
+/** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm
+ * before. */
 prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err);
 /** Nodes that no output needs go away. */
 prelu_status gr_prune(prelu_graph *g, prelu_err *err);

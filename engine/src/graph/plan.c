@@ -5,10 +5,7 @@
 static const char *const precision_names[] = {"auto", "fp32", "bf16", "int8fc"};
 enum { N_PRECISIONS = sizeof precision_names / sizeof *precision_names };
 
-const char *prelu_precision_name(prelu_precision p)
-{
-    return precision_names[p];
-}
+const char *prelu_precision_name(prelu_precision p) { return precision_names[p]; }
 
 prelu_status prelu_precision_parse(prelu_precision *out, const char *text, prelu_err *err)
 {
@@ -41,8 +38,8 @@ void prelu_plan_destroy(prelu_plan **plan)
 }
 
 /* Names are taken before the passes: a dropped node's output is known by its old name. */
-static prelu_status take_outputs(prelu_plan *p, const prelu_graph *g,
-                                 const prelu_plan_options *o, prelu_err *err)
+static prelu_status take_outputs(prelu_plan *p, const prelu_graph *g, const prelu_plan_options *o,
+                                 prelu_err *err)
 {
     const prelu_value *list = o->outputs ? o->outputs : g->outputs;
     const int n = o->outputs ? o->n_outputs : g->n_outputs;
@@ -78,8 +75,8 @@ static prelu_status passes(prelu_plan *p, bool training, prelu_err *err)
     for (int i = 0; i < p->n_outputs; i++) {
         p->outputs[i] = p->g->outputs[i];
         if (p->g->values[p->outputs[i]].producer == PRELU_NONE)
-            return prelu_fail(err, PRELU_E_UNSUPPORTED, "output '%.80s' is not computed by any node",
-                              p->output_names[i]);
+            return prelu_fail(err, PRELU_E_UNSUPPORTED,
+                              "output '%.80s' is not computed by any node", p->output_names[i]);
     }
     return PRELU_OK;
 }
@@ -139,8 +136,8 @@ static prelu_status pack_node(prelu_plan *p, int i, prelu_pool *pool, prelu_err 
     op_tensor in[PRELU_MAX_INPUTS];
     prelu_err inner = {0};
     uint64_t consumed = 0;
-    *inst = (op_instance){.def = op_find(n->op), .node = n, .krn = krn_table_get(),
-                          .id = (uint64_t)i};
+    *inst =
+        (op_instance){.def = op_find(n->op), .node = n, .krn = krn_table_get(), .id = (uint64_t)i};
     for (int k = 0; k < n->n_in; k++) {
         in[k] = (op_tensor){.shape.rank = -1};
         if (n->in[k] == PRELU_NONE)
@@ -148,8 +145,10 @@ static prelu_status pack_node(prelu_plan *p, int i, prelu_pool *pool, prelu_err 
         if (p->g->values[n->in[k]].is_constant)
             PRELU_TRY(align_constant(p->g, n->in[k], err));
         const prelu_value_info *v = &p->g->values[n->in[k]];
-        in[k] = (op_tensor){.data = v->is_constant ? (void *)v->data : NULL, .dtype = v->dtype,
-                            .shape = v->shape, .constant = v->is_constant};
+        in[k] = (op_tensor){.data = v->is_constant ? (void *)v->data : NULL,
+                            .dtype = v->dtype,
+                            .shape = v->shape,
+                            .constant = v->is_constant};
     }
     if (inst->def->pack) {
         const prelu_status st = inst->def->pack(inst, in, n->n_in, pool, &consumed, &inner);
@@ -212,10 +211,7 @@ prelu_status prelu_plan_create(prelu_plan **out, const prelu_graph *g,
     return st;
 }
 
-int prelu_plan_outputs(const prelu_plan *plan)
-{
-    return plan->n_outputs;
-}
+int prelu_plan_outputs(const prelu_plan *plan) { return plan->n_outputs; }
 
 int prelu_plan_find_output(const prelu_plan *plan, const char *name)
 {
@@ -225,20 +221,15 @@ int prelu_plan_find_output(const prelu_plan *plan, const char *name)
     return -1;
 }
 
-size_t prelu_plan_packed_bytes(const prelu_plan *plan)
-{
-    return plan->packed_bytes;
-}
+size_t prelu_plan_packed_bytes(const prelu_plan *plan) { return plan->packed_bytes; }
 
-int prelu_plan_layers(const prelu_plan *plan)
-{
-    return plan->g->n_nodes;
-}
+int prelu_plan_layers(const prelu_plan *plan) { return plan->g->n_nodes; }
 
 prelu_plan_layer prelu_plan_layer_at(const prelu_plan *plan, int i)
 {
     const op_instance *op = &plan->ops[i];
-    return (prelu_plan_layer){.name = op->node->name, .op = op->node->op,
+    return (prelu_plan_layer){.name = op->node->name,
+                              .op = op->node->op,
                               .algorithm = op->algorithm ? op->algorithm : "direct",
                               .packed_bytes = op->packed_len};
 }

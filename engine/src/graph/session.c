@@ -20,18 +20,18 @@ struct prelu_session {
     prelu_pool *pool;
     int slots;
     size_t max_bytes;
-    int64_t n, h, w;       /* of the last reshape; n = 0: none */
-    prelu_shape *shapes;   /* by value */
-    void **data;           /* by value: where it lies in this session */
-    const float **bound;   /* by value: variables */
-    gr_feed *feeds;        /* one for each fed input */
+    int64_t n, h, w;     /* of the last reshape; n = 0: none */
+    prelu_shape *shapes; /* by value */
+    void **data;         /* by value: where it lies in this session */
+    const float **bound; /* by value: variables */
+    gr_feed *feeds;      /* one for each fed input */
     int n_feeds;
     node_state *nodes;
     op_tensor *tensors;
-    char *block;           /* activations, then scratch for each slot */
+    char *block; /* activations, then scratch for each slot */
     size_t block_len, scratch_len, activations_len;
     uint64_t seed;
-    int node, phase;       /* next to run; node = -1: the feeds */
+    int node, phase; /* next to run; node = -1: the feeds */
     size_t task;
     bool running;
 };
@@ -44,10 +44,7 @@ static size_t count_tensors(const prelu_graph *g)
     return n;
 }
 
-static bool is_fed(const prelu_value_info *v)
-{
-    return v->is_input && v->role == PRELU_ROLE_NONE;
-}
+static bool is_fed(const prelu_value_info *v) { return v->is_input && v->role == PRELU_ROLE_NONE; }
 
 static prelu_status allocate(prelu_session *s, prelu_err *err)
 {
@@ -119,10 +116,7 @@ typedef struct lives {
     int *root; /* by value: the value whose block it shares (in-place), itself otherwise */
 } lives;
 
-static bool reads_data(const op_def *def, int input)
-{
-    return !(def->shape_only >> input & 1);
-}
+static bool reads_data(const op_def *def, int input) { return !(def->shape_only >> input & 1); }
 
 static prelu_status value_bytes(const prelu_session *s, prelu_value v, size_t *bytes,
                                 prelu_err *err)
@@ -194,13 +188,14 @@ static void fill_tensors(prelu_session *s)
             *t = (op_tensor){.shape.rank = -1};
             if (v == PRELU_NONE)
                 continue;
-            *t = (op_tensor){.dtype = g->values[v].dtype, .shape = s->shapes[v],
+            *t = (op_tensor){.dtype = g->values[v].dtype,
+                             .shape = s->shapes[v],
                              .constant = g->values[v].is_constant};
             t->data = t->constant ? s->plan->owned[v] : s->data[v];
         }
         for (int k = 0; k < n->n_out; k++)
-            s->nodes[i].out[k] = (op_tensor){.data = s->data[n->out[k]], .dtype = PRELU_F32,
-                                             .shape = s->shapes[n->out[k]]};
+            s->nodes[i].out[k] = (op_tensor){
+                .data = s->data[n->out[k]], .dtype = PRELU_F32, .shape = s->shapes[n->out[k]]};
     }
 }
 
@@ -235,10 +230,9 @@ static prelu_status grow_block(prelu_session *s, size_t total, size_t scratch, p
     total = (total + 4095) / 4096 * 4096;
     PRELU_TRY(prelu_add(len, total, &len, err));
     if (len > s->max_bytes)
-        return prelu_fail(err, PRELU_E_LIMIT,
-                          "activations of %lld x %lld x %lld need %zu MiB; limit %zu MiB",
-                          (long long)s->n, (long long)s->h, (long long)s->w, len >> 20,
-                          s->max_bytes >> 20);
+        return prelu_fail(
+            err, PRELU_E_LIMIT, "activations of %lld x %lld x %lld need %zu MiB; limit %zu MiB",
+            (long long)s->n, (long long)s->h, (long long)s->w, len >> 20, s->max_bytes >> 20);
     if (len > s->block_len || len < s->block_len / 4) {
         prelu_free(s->block);
         s->block_len = 0;
@@ -366,10 +360,7 @@ prelu_status prelu_session_bind(prelu_session *s, prelu_value variable, const fl
     return PRELU_OK;
 }
 
-void prelu_session_seed(prelu_session *s, uint64_t seed)
-{
-    s->seed = seed;
-}
+void prelu_session_seed(prelu_session *s, uint64_t seed) { s->seed = seed; }
 
 /* ---- running ------------------------------------------------------------------------------ */
 
@@ -426,11 +417,16 @@ static double run_some(prelu_session *s, double budget)
     const double each = n->work.flops[s->phase] > 1.0 ? n->work.flops[s->phase] : 1.0;
     double some = budget / each + 1.0;
     const size_t count = some < (double)left ? (size_t)some : left;
-    loop_ctx c = {.s = s, .phase = s->phase, .first = s->task,
-                  .scratch = s->block + s->activations_len};
-    c.exec = (op_exec){.op = &s->plan->ops[s->node], .in = n->in, .out = n->out,
-                       .n_in = node->n_in, .n_out = node->n_out, .work = &n->work,
-                       .shared = s->block + n->shared_offset, .seed = s->seed};
+    loop_ctx c = {
+        .s = s, .phase = s->phase, .first = s->task, .scratch = s->block + s->activations_len};
+    c.exec = (op_exec){.op = &s->plan->ops[s->node],
+                       .in = n->in,
+                       .out = n->out,
+                       .n_in = node->n_in,
+                       .n_out = node->n_out,
+                       .work = &n->work,
+                       .shared = s->block + n->shared_offset,
+                       .seed = s->seed};
     prelu_pool_run(s->pool, count, run_task, &c);
     s->task += count;
     return (double)count * each;
@@ -504,7 +500,4 @@ prelu_status prelu_session_read(const prelu_session *s, int i, float *dst, size_
     return PRELU_OK;
 }
 
-size_t prelu_session_bytes(const prelu_session *s)
-{
-    return s->block_len;
-}
+size_t prelu_session_bytes(const prelu_session *s) { return s->block_len; }

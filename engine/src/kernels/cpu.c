@@ -52,19 +52,13 @@ static unsigned detect_x86(void)
     return isa;
 }
 #else
-static unsigned detect_x86(void)
-{
-    return 0;
-}
+static unsigned detect_x86(void) { return 0; }
 #endif
 
 static unsigned detected;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void detect_once(void)
-{
-    detected = KRN_BLAS | detect_x86();
-}
+static void detect_once(void) { detected = KRN_BLAS | detect_x86(); }
 
 unsigned krn_cpu_detect(void)
 {
@@ -75,8 +69,8 @@ unsigned krn_cpu_detect(void)
 static const struct {
     const char *name;
     unsigned bit;
-} caps[] = {{"ref", KRN_REF},         {"blas", KRN_BLAS},       {"avx2", KRN_AVX2},
-            {"avx512", KRN_AVX512},   {"avx512vnni", KRN_VNNI}, {"avx512bf16", KRN_BF16},
+} caps[] = {{"ref", KRN_REF},       {"blas", KRN_BLAS},       {"avx2", KRN_AVX2},
+            {"avx512", KRN_AVX512}, {"avx512vnni", KRN_VNNI}, {"avx512bf16", KRN_BF16},
             {"amx", KRN_AMX}};
 enum { N_CAPS = sizeof caps / sizeof *caps };
 

@@ -18,6 +18,7 @@ enum {
 unsigned krn_cpu_detect(void);
 /** Bits allowed by a cap's name; E_ARG with the list of names. NULL or "" = all. */
 prelu_status krn_cpu_cap(const char *name, unsigned *mask, prelu_err *err);
-/** detect, capped by PRELU_CPU (an unknown value is reported by prelu_cpu_init and caps nothing). */
+/** detect, capped by PRELU_CPU (an unknown value is reported by prelu_cpu_init and caps nothing).
+ */
 unsigned krn_cpu_isa(void);
 #endif

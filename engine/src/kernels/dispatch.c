@@ -14,10 +14,7 @@ void krn_table_init(krn_table *t, unsigned isa)
 static krn_table process_table;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void init_once(void)
-{
-    krn_table_init(&process_table, krn_cpu_isa());
-}
+static void init_once(void) { krn_table_init(&process_table, krn_cpu_isa()); }
 
 const krn_table *krn_table_get(void)
 {

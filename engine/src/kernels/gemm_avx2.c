@@ -56,14 +56,8 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 typedef void tile_fn(const tile_args *t);
 #define MAKE(r)                                                                                    \
-    static void rows_##r(const tile_args *t)                                                       \
-    {                                                                                              \
-        tile(t, r, true);                                                                          \
-    }                                                                                              \
-    static void cols_##r(const tile_args *t)                                                       \
-    {                                                                                              \
-        tile(t, r, false);                                                                         \
-    }
+    static void rows_##r(const tile_args *t) { tile(t, r, true); }                                 \
+    static void cols_##r(const tile_args *t) { tile(t, r, false); }
 ROWS(MAKE)
 #undef MAKE
 #define ENTRY(r) {cols_##r, rows_##r},
@@ -76,9 +70,13 @@ static void run(const krn_gemm_args *g)
     for (size_t j = 0; j < g->n; j += NR)
         for (size_t i = 0; i < g->m; i += MR) {
             const size_t rows = g->m - i < MR ? g->m - i : MR;
-            const tile_args t = {.a = g->a + i * g->a_rs, .b = g->b + j / NR * g->b_panel,
-                                 .rs = g->a_rs, .ks = g->a_ks, .k = g->k,
-                                 .c = g->c + i * g->ldc + j, .ldc = g->ldc,
+            const tile_args t = {.a = g->a + i * g->a_rs,
+                                 .b = g->b + j / NR * g->b_panel,
+                                 .rs = g->a_rs,
+                                 .ks = g->a_ks,
+                                 .k = g->k,
+                                 .c = g->c + i * g->ldc + j,
+                                 .ldc = g->ldc,
                                  .cols = g->n - j < NR ? g->n - j : NR,
                                  .accumulate = g->accumulate};
             tiles[rows - 1][by_rows](&t);
@@ -87,5 +85,5 @@ static void run(const krn_gemm_args *g)
         krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
 }
 
-const krn_gemm krn_gemm_f32_6x16__avx2 = {.mr = MR, .nr = NR, .mc = 96, .kc = 256, .run = run,
-                                          .name = "f32 6x16 avx2"};
+const krn_gemm krn_gemm_f32_6x16__avx2 = {
+    .mr = MR, .nr = NR, .mc = 96, .kc = 256, .run = run, .name = "f32 6x16 avx2"};

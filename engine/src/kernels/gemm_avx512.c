@@ -1,9 +1,10 @@
 #include "kernels/kernels.h"
 #include <immintrin.h>
 
-/* Register tile 14 x 32: 28 accumulators, two vectors of b, one broadcast of a (31 of 32 registers).
- * Per step of k: 2 loads of b, 14 broadcasts, 28 FMAs, so the two FMA units are the limit.
- * Every row count 1..14 is its own instance: rows are never padded, a tile never reads past m. */
+/* Register tile 14 x 32: 28 accumulators, two vectors of b, one broadcast of a (31 of 32
+ * registers). Per step of k: 2 loads of b, 14 broadcasts, 28 FMAs, so the two FMA units are the
+ * limit. Every row count 1..14 is its own instance: rows are never padded, a tile never reads past
+ * m. */
 enum { MR = 14, NR = 32 };
 
 typedef struct tile_args {
@@ -80,22 +81,10 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 typedef void tile_fn(const tile_args *t);
 #define MAKE(r)                                                                                    \
-    static void rows_##r##x32(const tile_args *t)                                                  \
-    {                                                                                              \
-        tile(t, r, 2, true);                                                                       \
-    }                                                                                              \
-    static void rows_##r##x16(const tile_args *t)                                                  \
-    {                                                                                              \
-        tile(t, r, 1, true);                                                                       \
-    }                                                                                              \
-    static void cols_##r##x32(const tile_args *t)                                                  \
-    {                                                                                              \
-        tile(t, r, 2, false);                                                                      \
-    }                                                                                              \
-    static void cols_##r##x16(const tile_args *t)                                                  \
-    {                                                                                              \
-        tile(t, r, 1, false);                                                                      \
-    }
+    static void rows_##r##x32(const tile_args *t) { tile(t, r, 2, true); }                         \
+    static void rows_##r##x16(const tile_args *t) { tile(t, r, 1, true); }                         \
+    static void cols_##r##x32(const tile_args *t) { tile(t, r, 2, false); }                        \
+    static void cols_##r##x16(const tile_args *t) { tile(t, r, 1, false); }
 ROWS(MAKE)
 #undef MAKE
 
@@ -113,8 +102,12 @@ static void run(const krn_gemm_args *g)
     const bool by_rows = g->a_ks == 1;
     for (size_t j = 0; j < g->n; j += NR) {
         const size_t cols = g->n - j < NR ? g->n - j : NR;
-        tile_args t = {.b = g->b + j / NR * g->b_panel, .rs = g->a_rs, .ks = g->a_ks, .k = g->k,
-                       .ldc = g->ldc, .accumulate = g->accumulate};
+        tile_args t = {.b = g->b + j / NR * g->b_panel,
+                       .rs = g->a_rs,
+                       .ks = g->a_ks,
+                       .k = g->k,
+                       .ldc = g->ldc,
+                       .accumulate = g->accumulate};
         t.mask[0] = low_bits(cols);
         t.mask[1] = low_bits(cols > 16 ? cols - 16 : 0);
         for (size_t i = 0; i < g->m; i += MR) {
@@ -134,5 +127,5 @@ static void run(const krn_gemm_args *g)
     }
 }
 
-const krn_gemm krn_gemm_f32_14x32__avx512 = {.mr = MR, .nr = NR, .mc = 112, .kc = 256, .run = run,
-                                             .name = "f32 14x32 avx512"};
+const krn_gemm krn_gemm_f32_14x32__avx512 = {
+    .mr = MR, .nr = NR, .mc = 112, .kc = 256, .run = run, .name = "f32 14x32 avx512"};

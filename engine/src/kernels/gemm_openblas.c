@@ -7,10 +7,7 @@
  * hence on one thread of its own. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void one_thread(void)
-{
-    openblas_set_num_threads(1);
-}
+static void one_thread(void) { openblas_set_num_threads(1); }
 
 static void run(const krn_gemm_args *g)
 {
@@ -19,9 +16,8 @@ static void run(const krn_gemm_args *g)
     const size_t ld = by_rows ? g->a_rs : g->a_ks, least = by_rows ? g->k : g->m;
     pthread_once(&once, one_thread);
     cblas_sgemm(CblasRowMajor, by_rows ? CblasNoTrans : CblasTrans, CblasTrans, (blasint)g->m,
-                (blasint)g->n, (blasint)g->k, 1.0f, g->a,
-                (blasint)(ld > least ? ld : least), g->b, (blasint)g->b_panel,
-                g->accumulate ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
+                (blasint)g->n, (blasint)g->k, 1.0f, g->a, (blasint)(ld > least ? ld : least), g->b,
+                (blasint)g->b_panel, g->accumulate ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
     if (g->ep)
         krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
 }

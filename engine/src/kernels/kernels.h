@@ -24,7 +24,8 @@ typedef struct krn_epilogue {
 /** Blocked product: c (m,n) = [c +] a (m,k) * b (k,n), then the epilogue.
  *  Each c[i][j] is one chain of fused or separate multiply-adds over k in rising order, the same
  *  whatever m, n and the position are, so a row's bits do not depend on its neighbours, and cutting
- *  k in parts (accumulate) does not change them either. (OpenBLAS keeps this for fixed shapes only.)
+ *  k in parts (accumulate) does not change them either. (OpenBLAS keeps this for fixed shapes
+ * only.)
  *
  *  a: element (i,p) at a[i*a_rs + p*a_ks], one of the two strides being 1.
  *  b: packed in panels of nr columns: panel q holds columns q*nr.. as [k][nr], the last one padded

@@ -5,14 +5,14 @@
 
 /** Geometry of preprocessing; its arithmetic is the graph's own first nodes. */
 typedef struct prelu_preprocess {
-    int resize;       /* shorter side, pixels */
-    int crop;         /* square */
-    int scales[8];    /* of multiscale testing */
+    int resize;    /* shorter side, pixels */
+    int crop;      /* square */
+    int scales[8]; /* of multiscale testing */
     int n_scales;
-    bool antialias;   /* always true in files of ours */
-    bool draft;       /* DCT-scaled decoding was used in training */
-    bool logits;      /* a foreign file that ends in logits: softmax is added */
-    bool bgr;         /* foreign: colour order */
+    bool antialias;               /* always true in files of ours */
+    bool draft;                   /* DCT-scaled decoding was used in training */
+    bool logits;                  /* a foreign file that ends in logits: softmax is added */
+    bool bgr;                     /* foreign: colour order */
     float mean[3], std[3], scale; /* foreign: (x * scale - mean) / std; 0, 1, 1 in files of ours */
 } prelu_preprocess;
 
@@ -23,7 +23,7 @@ typedef struct prelu_label {
 
 /** A classifier: graph, weights, preprocessing and labels. Owned by whoever loaded it. */
 typedef struct prelu_model {
-    prelu_graph *graph;  /* input `data` (N,3,H,W) raw 0..255 RGB; outputs `logits`, `prob` */
+    prelu_graph *graph;       /* input `data` (N,3,H,W) raw 0..255 RGB; outputs `logits`, `prob` */
     prelu_value logits, prob; /* in graph; PRELU_NONE in a file that is no classifier */
     prelu_preprocess preprocess;
     prelu_label *labels; /* `classes` entries; ids and labels "" when the file has none */
@@ -39,13 +39,13 @@ typedef struct prelu_model {
 
 typedef struct prelu_model_options {
     const char *preprocess; /* NULL, or imagenet|caffe|raw, or the path of a JSON file */
-    const char *labels;     /* NULL, or the path of a labels file: `label` or `id<TAB>label` a line */
+    const char *labels; /* NULL, or the path of a labels file: `label` or `id<TAB>label` a line */
 } prelu_model_options;
 
 /** Read an ONNX file (opsets 6..21): the file is mapped, weights are borrowed from the map.
  *  Foreign files get a softmax when they end in logits, and the preprocessing asked for.
- *  @return E_NOTFOUND, E_PERM, E_IO; E_FORMAT damaged file or wrong shapes; E_UNSUPPORTED op (named,
- *  with its node), type or opset; E_LIMIT; E_NOMEM. The text names tensor and node. */
+ *  @return E_NOTFOUND, E_PERM, E_IO; E_FORMAT damaged file or wrong shapes; E_UNSUPPORTED op
+ * (named, with its node), type or opset; E_LIMIT; E_NOMEM. The text names tensor and node. */
 PRELU_MUST_CHECK prelu_status prelu_model_load(prelu_model **out, const char *path,
                                                const prelu_model_options *options, prelu_err *err);
 /** A model around a graph made in memory; takes ownership of `g` on success. */

@@ -12,23 +12,24 @@ typedef enum prelu_activation {
 } prelu_activation;
 
 typedef enum prelu_init {
-    PRELU_INIT_HE_BACKWARD, /* 1/2 (1+a^2) k^2 d Var[w] = 1, the paper's choice for its large nets */
+    PRELU_INIT_HE_BACKWARD, /* 1/2 (1+a^2) k^2 d Var[w] = 1, the paper's choice for its large nets
+                             */
     PRELU_INIT_HE_FORWARD,  /* 1/2 (1+a^2) k^2 c Var[w] = 1 */
     PRELU_INIT_XAVIER       /* k^2 c Var[w] = 1 */
 } prelu_init;
 
 typedef struct prelu_net_options {
-    const char *arch;   /* small14 deep30 A B C vgg19 cifar */
-    int classes;        /* 0 = 1000 (10 for cifar) */
-    double width;       /* factor on all widths, 0 = 1.0; channels rounded to 8 */
+    const char *arch; /* small14 deep30 A B C vgg19 cifar */
+    int classes;      /* 0 = 1000 (10 for cifar) */
+    double width;     /* factor on all widths, 0 = 1.0; channels rounded to 8 */
     prelu_activation activation;
-    float slope;        /* initial a (PReLU, default .25) or fixed a (LReLU); used when slope_set */
+    float slope; /* initial a (PReLU, default .25) or fixed a (LReLU); used when slope_set */
     bool slope_set;
     prelu_init init;
     uint64_t seed;
-    const float *mean;  /* 3 per-channel means in 0..255, NULL = ImageNet's (cifar: CIFAR-10's) */
-    const float *std;   /* 3, NULL = 1 (the paper subtracts the mean only); cifar: CIFAR-10's */
-    bool shapes_only;   /* no weights: constants have no data; to count and to infer shapes */
+    const float *mean; /* 3 per-channel means in 0..255, NULL = ImageNet's (cifar: CIFAR-10's) */
+    const float *std;  /* 3, NULL = 1 (the paper subtracts the mean only); cifar: CIFAR-10's */
+    bool shapes_only;  /* no weights: constants have no data; to count and to infer shapes */
 } prelu_net_options;
 
 /** Names, NULL-terminated. */
