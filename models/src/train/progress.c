@@ -37,6 +37,8 @@ void train_progress_begin(train_progress *p, FILE *f, bool quiet, const char *wh
                           .total = total};
     snprintf(p->what, sizeof p->what, "%s", what);
     p->start_ms = p->drawn_ms = train_now_ms();
+    if (p->terminal)
+        p->drawn_ms -= DRAW_EVERY_MS; /* the first update is drawn */
 }
 
 static int terminal_columns(FILE *f)

@@ -1,0 +1,272 @@
+"""prelu-train fit and eval: the real program on folders of pictures that the test draws."""
+import json
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import struct
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TRAIN = os.path.join(os.environ["PRELU_BIN"], "prelu-train")
+TINY = ["--arch", "cifar", "--width", "0.25", "--crop", "16", "--resize", "18", "--lr", "0.02",
+        "--batch", "20", "--seed", "3"]
+
+
+def draw(path, label, seed):
+    """Noise; the class is where a bar is and its colour, which mirroring does not change."""
+    a = np.random.default_rng(seed).integers(0, 90, (20, 24, 3))
+    y, colour = divmod(label, 2)
+    a[y * 10:y * 10 + 10, :, 2 * colour] += 140
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Image.fromarray(a.astype(np.uint8)).save(path, quality=90)
+
+
+def make_data(root, classes=4, train=25, val=10):
+    for split, n in (("train", train), ("val", val)):
+        for c in range(classes):
+            for i in range(n):
+                draw(f"{root}/{split}/class{c}/{i:03}.jpg", c, [len(split), c, i])
+    return str(root)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+def run(*args, expect=0, **options):
+    p = subprocess.run([TRAIN, *map(str, args)], capture_output=True, text=True, timeout=300,
+                       **options)
+    assert p.returncode == expect, f"exit {p.returncode}, not {expect}: {p.stderr}"
+    return p
+
+
+def fit(data, out, *args, expect=0, net=TINY, **options):
+    return run("fit", *net, "--data", data, "--out", out, *args, expect=expect, **options)
+
+
+def events(run_folder, kind):
+    with open(f"{run_folder}/log.jsonl") as f:
+        return [e for e in map(json.loads, f) if e["event"] == kind]
+
+
+def state(run_folder):
+    """Parameters, momentum and statistics of a checkpoint: all that must not depend on time."""
+    with open(f"{run_folder}/checkpoint", "rb") as f:
+        b = f.read()
+    assert b[:8] == b"PRELUCK1"
+    describe, extra, steps, total, norms = struct.unpack("<5Q", b[8:48])
+    floats = b[48 + describe + extra:-32]
+    assert len(floats) == 4 * (2 * total + norms)
+    return steps, floats
+
+
+def test_fits_measures_and_writes_a_model(data, tmp_path):
+    out = tmp_path / "m.onnx"
+    p = fit(data, out, "--epochs", 6)
+    lines = [line for line in p.stderr.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 6 and all("val top-1" in line for line in lines)
+    assert "\r" not in p.stderr and p.stdout == ""
+    epochs = events(f"{out}.run", "epoch")
+    assert [e["epoch"] for e in epochs] == list(range(1, 7))
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+    assert epochs[-1]["val_top1"] >= 0.9 and epochs[-1]["val_images"] == 40
+    config = json.load(open(f"{out}.run/config.json"))
+    assert config["arch"] == "cifar" and config["seed"] == 3 and len(config["data_sha256"]) == 64
+    p = run("eval", "--model", out, "--data", data, "--mode", "center,10view", "--json")
+    results = json.loads(p.stdout)["results"]
+    assert [r["mode"] for r in results] == ["center", "10view"]
+    for r in results:
+        assert r["images"] == 40 and r["skipped"] == 0
+        assert 0.9 <= r["top1"] <= r["top5"] <= 1
+    assert results[0]["top1"] == pytest.approx(epochs[-1]["val_top1"], abs=1e-6)
+    table = run("eval", "--model", out, "--data", data, "--threads", 1).stdout
+    assert "center" in table and f"{100 * results[0]['top1']:.2f}%" in table
+
+
+def test_threads_and_cache_change_nothing(data, tmp_path):
+    for name, args in (("a", ["--threads", 1]), ("b", ["--threads", 3, "--cache-mb", 0])):
+        fit(data, tmp_path / f"{name}.onnx", "--epochs", 2, *args)
+    assert state(tmp_path / "a.onnx.run") == state(tmp_path / "b.onnx.run")
+
+
+@pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_and_resumed_is_unbroken(data, tmp_path, number, code):
+    args = [*TINY, "--data", data, "--epochs", "40"]
+    fit(data, tmp_path / "whole.onnx", "--epochs", 40)
+    cut = tmp_path / "cut.onnx"
+    p = subprocess.Popen([TRAIN, "fit", *args, "--out", str(cut)], stderr=subprocess.PIPE,
+                         text=True)
+    for line in p.stderr:
+        if line.startswith("epoch 2/"):
+            break
+    p.send_signal(number)
+    rest = p.communicate(timeout=60)[1]
+    assert p.returncode == code and "--resume" in rest, rest
+    assert events(f"{cut}.run", "interrupted") and not cut.exists()
+    assert state(f"{cut}.run")[0] < 200
+    fit(data, cut, "--epochs", 40, "--resume")
+    assert state(f"{cut}.run") == state(tmp_path / "whole.onnx.run")
+    key = ("epoch", "train_loss", "train_top1", "val_top1", "images")
+    curves = [{e["epoch"]: [e[k] for k in key] for e in events(f"{tmp_path}/{n}.onnx.run", "epoch")}
+              for n in ("whole", "cut")]
+    assert curves[0] == curves[1]
+    assert cut.exists()
+
+
+def test_a_damaged_picture_is_skipped_and_named(tmp_path):
+    data = make_data(tmp_path / "data", classes=2)
+    (tmp_path / "data/train/class0/bad.jpg").write_bytes(b"no JPEG")
+    (tmp_path / "data/val/class1/cut.jpg").write_bytes(
+        (tmp_path / "data/val/class1/000.jpg").read_bytes()[:300])
+    (tmp_path / "data/train/class1/note.txt").write_text("ignored")
+    out = tmp_path / "m.onnx"
+    p = fit(data, out, "--epochs", 3, net=[*TINY[:TINY.index("--batch")], "--batch", "51"])
+    assert p.stderr.count("skipped train/class0/bad.jpg") == 1
+    assert "1 files" in p.stderr
+    assert [e["file"] for e in events(f"{out}.run", "skipped")] == ["train/class0/bad.jpg"]
+    for e in events(f"{out}.run", "epoch"):
+        assert (e["images"], e["skipped"]) == (50, 1)
+        assert (e["val_images"], e["val_skipped"]) == (20, 1)
+    p = run("eval", "--model", out, "--data", data, "--json")
+    assert json.loads(p.stdout)["results"][0]["skipped"] == 1
+    assert "val/class1/cut.jpg" in p.stderr
+
+
+def test_data_that_cannot_be_trained_on(tmp_path, data):
+    out = tmp_path / "m.onnx"
+    one = make_data(tmp_path / "one", classes=1)
+    assert "one class" in fit(one, out, expect=65).stderr
+    os.makedirs(tmp_path / "empty/train")
+    assert "no class folders" in fit(tmp_path / "empty", out, expect=65).stderr
+    os.makedirs(tmp_path / "hollow/train/a")
+    os.makedirs(tmp_path / "hollow/train/b")
+    assert "no .jpg" in fit(tmp_path / "hollow", out, expect=65).stderr
+    assert "no such folder" in fit(tmp_path / "none", out, expect=66).stderr
+    for c in "ab":
+        os.makedirs(tmp_path / f"bad/train/{c}")
+        (tmp_path / f"bad/train/{c}/1.jpg").write_bytes(b"x")
+    assert fit(tmp_path / "bad", out, expect=65).stderr
+    (tmp_path / "idx").mkdir()
+    (tmp_path / "idx/train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + b"\xff" * 12)
+    (tmp_path / "idx/train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1" + b"\0" * 4)
+    assert "train-images" in fit(tmp_path / "idx", out, expect=65).stderr
+    assert "folder" in fit(data, "/nonexistent/m.onnx", expect=66).stderr
+    assert not out.exists()
+
+
+def test_usage(tmp_path, data):
+    out = tmp_path / "m.onnx"
+    assert "--arch" in run("fit", "--data", data, "--out", out, expect=64).stderr
+    assert "--scale" in fit(data, out, "--scale-mim", 20, expect=64).stderr
+    assert "scales" in fit(data, out, "--scale-max", 12, expect=64).stderr
+    assert "--classes" in fit(data, out, "--classes", 7, expect=64).stderr
+    assert "--lr-schedule" in fit(data, out, "--lr-schedule", "exp", expect=64).stderr
+    assert "--lr-steps" in fit(data, out, "--lr-steps", "3,x", expect=64).stderr
+
+
+def small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(data, tmp_path):
+    out = tmp_path / "m.onnx"
+    fit(data, out, "--epochs", 1)
+    out.unlink()
+    before = state(f"{out}.run")
+    p = fit(data, out, "--epochs", 2, "--resume", expect=74, preexec_fn=small_files)
+    assert "checkpoint could not be written" in p.stderr
+    assert events(f"{out}.run", "checkpoint_failed")
+    assert state(f"{out}.run") == before and not out.exists()
+    assert sorted(os.listdir(f"{out}.run")) == ["checkpoint", "config.json", "lock", "log.jsonl"]
+    fit(data, out, "--epochs", 2, "--resume")
+    fit(data, tmp_path / "whole.onnx", "--epochs", 2)
+    assert out.exists() and state(f"{out}.run")[0] == state(tmp_path / "whole.onnx.run")[0]
+
+
+def test_a_run_is_not_overwritten_or_mixed_up(data, tmp_path):
+    out = tmp_path / "m.onnx"
+    fit(data, out, "--epochs", 1)
+    before = state(f"{out}.run")
+    assert "--resume" in fit(data, out, "--epochs", 1, expect=64).stderr
+    other = ["--arch", "small14", "--width", "0.02", "--crop", "64", "--resize", "64",
+             "--batch", "20", "--seed", "3"]
+    p = fit(data, out, "--epochs", 2, "--resume", net=other, expect=64)
+    assert "another network" in p.stderr
+    p = fit(data, out, "--epochs", 2, "--resume", "--activation", "relu", expect=64)
+    assert "another network" in p.stderr
+    p = fit(data, out, "--epochs", 2, "--resume", net=TINY[:-1] + ["4"], expect=64)
+    assert "seed 3, not 4" in p.stderr
+    changed = make_data(tmp_path / "changed", train=26)
+    assert "data" in fit(changed, out, "--epochs", 2, "--resume", expect=64).stderr
+    assert state(f"{out}.run") == before
+    damaged = bytearray(open(f"{out}.run/checkpoint", "rb").read())
+    damaged[-1000] ^= 1
+    open(f"{out}.run/checkpoint", "wb").write(damaged)
+    assert "damaged" in fit(data, out, "--epochs", 2, "--resume", expect=65).stderr
+
+
+def test_a_run_folder_in_use_is_refused(data, tmp_path):
+    out = tmp_path / "m.onnx"
+    p = subprocess.Popen([TRAIN, "fit", *TINY, "--data", data, "--out", str(out), "--epochs",
+                          "100000"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert p.stderr.readline().startswith("epoch 1/")
+        other = fit(data, out, "--epochs", 1, "--resume", expect=75)
+        assert "in use" in other.stderr
+    finally:
+        p.terminate()
+        p.communicate(timeout=60)
+    assert p.returncode == 143
+
+
+def test_init_starts_from_a_model(data, tmp_path):
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    fit(data, first, "--epochs", 5)
+    fit(data, second, "--epochs", 1, "--lr", "0.0001", "--init", first, net=[
+        a for a in TINY if a not in ("--lr", "0.02")])
+    loss = [events(f"{m}.run", "epoch")[0]["train_loss"] for m in (first, second)]
+    assert loss[1] < 0.5 * loss[0]
+
+
+def test_a_terminal_gets_a_bar(data, tmp_path):
+    """Images per second and ETA, drawn over themselves, and nothing left of it at the end."""
+    parent, child = pty.openpty()
+    p = subprocess.Popen([TRAIN, "fit", *TINY, "--data", data, "--out", str(tmp_path / "m.onnx"),
+                          "--epochs", "25"], stderr=child, stdout=child)
+    os.close(child)
+    text, end = b"", time.time() + 120
+    while time.time() < end:
+        if select.select([parent], [], [], 1)[0]:
+            try:
+                piece = os.read(parent, 4096)
+            except OSError:
+                break
+            text += piece
+    assert p.wait(timeout=60) == 0
+    os.close(parent)
+    text = text.decode()
+    assert re.search(r"\r\x1b\[Kepoch \d+/25 \[#*\.*\] +\d+% \d+ images/s ETA [\d:-]+ loss", text)
+    assert "wrote" in text.split("\r\x1b[K")[-1]
+
+
+def test_eval_matches_folders_by_name(data, tmp_path):
+    out = tmp_path / "m.onnx"
+    fit(data, out, "--epochs", 6)
+    draw(f"{tmp_path}/some/val/class3/1.jpg", 3, 77)
+    draw(f"{tmp_path}/some/val/class2/1.jpg", 2, 78)
+    p = run("eval", "--model", out, "--data", tmp_path / "some", "--json")
+    result = json.loads(p.stdout)["results"][0]
+    assert result["images"] == 2 and result["top1"] == 1
+    draw(f"{tmp_path}/some/val/unknown/1.jpg", 2, 79)
+    p = run("eval", "--model", out, "--data", tmp_path / "some", expect=65)
+    assert "unknown" in p.stderr
+    assert "mode" in run("eval", "--model", out, "--data", data, "--mode", "x", expect=64).stderr
+    assert run("eval", "--model", tmp_path / "no.onnx", "--data", data, expect=66).stderr
