@@ -5,6 +5,7 @@
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "text.h"
+#include "watch.h"
 #include <errno.h>
 #include <microhttpd.h>
 #include <pthread.h>
@@ -38,7 +39,7 @@ enum {
     LIMIT_SLACK = 256 /* connections the library may briefly hold above our limit */
 };
 #define SECOND INT64_C(1000000000)
-static const int64_t discard_time = 2 * SECOND, reply_time = 30 * SECOND;
+static const int64_t discard_time = 2 * SECOND, reply_time = 30 * SECOND, probe_delay = SECOND / 50;
 
 typedef enum phase {
     PHASE_NEW,     /* accepted, no request line yet */
@@ -58,6 +59,8 @@ typedef struct srv_conn {
     atomic_int phase;
     _Atomic int64_t since; /* beginning of the phase */
     atomic_bool too_slow;  /* 408 was said */
+    atomic_bool http_1_1;  /* of the request that is being worked on */
+    srv_exchange *x;       /* deferred, or NULL; under http->lock */
 } srv_conn;
 
 typedef enum step { STEP_NEW, STEP_READING, STEP_DISCARDING, STEP_DEFERRED, STEP_DONE } step;
@@ -86,6 +89,7 @@ struct srv_http {
     srv_http_options opt;
     srv_timer *timer;
     srv_acceptor *acceptor;
+    srv_watch *watch;
     struct MHD_Daemon *daemon;
     int port;
     pthread_mutex_t lock; /* of the list */
@@ -98,43 +102,12 @@ struct srv_http {
 
 /* ---- connections ---- */
 
-static const char *status_words(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 408:
-        return "Request Timeout";
-    case 413:
-        return "Content Too Large";
-    case 415:
-        return "Unsupported Media Type";
-    case 503:
-        return "Service Unavailable";
-    default:
-        return "Error";
-    }
-}
-
 /* Write a whole reply to a socket on which nothing else is being written. It is small and the
  * socket's buffer empty, so it is written in one piece or the peer is gone. */
 static void raw_send(int fd, const srv_reply *r, const char *id, bool head)
 {
     srv_text t = {.limit = 16384};
-    srv_text_printf(&t, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n", r->status,
-                    status_words(r->status), r->body_len);
-    if (r->body_len)
-        srv_text_printf(&t, "Content-Type: %s\r\n", r->content_type);
-    srv_text_printf(&t, "Cache-Control: no-store\r\nX-Request-Id: %s\r\n", id);
-    for (int i = 0; i < r->n_headers; i++)
-        srv_text_printf(&t, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
-    srv_text_add(&t, "\r\n", 2);
-    if (!head)
-        srv_text_add(&t, r->body, r->body_len);
+    srv_reply_wire(r, id, head, &t);
     if (!t.failed && send(fd, t.data, t.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         prelu_log(PRELU_LOG_DEBUG, "a refusal could not be sent: %s", strerror(errno));
     srv_text_deinit(&t);
@@ -152,8 +125,13 @@ static void make_id(srv_http *h, char id[65])
 /* A deadline passed. On the timer's thread, under its lock: so the connection cannot go away. */
 static void conn_late(void *ctx)
 {
+    static const char probe[] = "HTTP/1.1 100 Continue\r\n\r\n";
     srv_conn *c = ctx;
     int p = atomic_load(&c->phase);
+    if (p == PHASE_WORK) { /* see peer_changed */
+        (void)!send(c->fd, probe, sizeof probe - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        return;
+    }
     if (p == PHASE_NEW || p == PHASE_HEADERS || p == PHASE_BODY) {
         char id[65];
         srv_reply r = {0};
@@ -178,6 +156,26 @@ static void conn_phase(srv_conn *c, phase p, int64_t limit)
     atomic_store(&c->since, now);
 }
 
+/* A peer sends no more, or is gone. What it still has to get decides:
+ *  - It waits for an answer: if it is gone, nobody does. If it only closed its sending side it may
+ *    wait or have left; the kernel will know as soon as something is sent. So after a moment, which
+ *    short work does not last, an interim reply is sent: one that waits skips it (RFC 9110 §15.2),
+ *    the kernel of one that left answers with a reset, and we are called again.
+ *  - Otherwise no request of it can become complete: the library is woken to see the end. */
+static void peer_changed(void *ctx, bool gone)
+{
+    srv_conn *c = ctx;
+    srv_http *h = c->http;
+    pthread_mutex_lock(&h->lock); /* the work cannot end meanwhile */
+    if (!c->x)
+        shutdown(c->fd, SHUT_RD);
+    else if (gone)
+        h->opt.handler.left(h->opt.handler.ctx, c->x);
+    else if (atomic_load(&c->http_1_1))
+        srv_timer_arm(h->timer, &c->alarm, srv_now() + probe_delay);
+    pthread_mutex_unlock(&h->lock);
+}
+
 static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
                         enum MHD_ConnectionNotificationCode what)
 {
@@ -199,7 +197,9 @@ static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
         c->prev->next = c->next->prev = c;
         pthread_mutex_unlock(&h->lock);
         conn_phase(c, PHASE_NEW, h->opt.header_timeout);
+        srv_watch_add(h->watch, c->fd, c);
     } else if (c) {
+        srv_watch_remove(h->watch, c->fd);
         srv_timer_cancel(h->timer, &c->alarm);
         pthread_mutex_lock(&h->lock);
         c->prev->next = c->next;
@@ -287,6 +287,10 @@ void srv_exchange_defer(srv_exchange *x)
 {
     x->step = STEP_DEFERRED;
     MHD_suspend_connection(x->mhd);
+    conn_phase(x->conn, PHASE_WORK, 0);
+    pthread_mutex_lock(&x->http->lock);
+    x->conn->x = x;
+    pthread_mutex_unlock(&x->http->lock);
 }
 
 void srv_exchange_reply(srv_exchange *x, srv_reply *reply)
@@ -404,6 +408,11 @@ static struct MHD_Response *make_response(srv_exchange *x)
 
 static enum MHD_Result queue_reply(srv_exchange *x)
 {
+    if (x->step == STEP_DEFERRED) {
+        pthread_mutex_lock(&x->http->lock);
+        x->conn->x = NULL; /* from here on no probe is armed */
+        pthread_mutex_unlock(&x->http->lock);
+    }
     x->step = STEP_DONE;
     x->status = x->reply.status;
     if (!x->replied)
@@ -472,6 +481,7 @@ static enum MHD_Result headers_in(srv_exchange *x, const char *method, const cha
     x->info.content_type = MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "Content-Type");
     MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, see_header, x);
     conn_phase(x->conn, PHASE_BODY, h->opt.body_timeout);
+    atomic_store(&x->conn->http_1_1, strcmp(version, "HTTP/1.1") == 0);
     if (srv_gate_verdict(&x->gate, strcmp(version, "HTTP/1.0") == 0, &err)) {
         srv_reply_failure(&x->reply, &err, SRV_OF_REQUEST, x->id);
         x->reply.close = err.code == PRELU_E_FORMAT;
@@ -541,7 +551,7 @@ static enum MHD_Result body_end(srv_exchange *x)
     srv_http *h = x->http;
     if (x->step == STEP_DISCARDING)
         return x->raw ? MHD_NO : queue_reply(x);
-    conn_phase(x->conn, PHASE_WORK, 0);
+    conn_phase(x->conn, PHASE_REPLY, reply_time); /* unless it is deferred */
     x->info.received = srv_now();
     x->info.body = x->body;
     x->info.body_len = x->len;
@@ -650,6 +660,8 @@ prelu_status srv_http_create(srv_http **out, const srv_http_options *options, sr
     srv_acceptor_hooks hooks = {h, http_take, http_full};
     prelu_status st = srv_acceptor_create(&h->acceptor, h->opt.host, &h->port, err);
     if (!st)
+        st = srv_watch_create(&h->watch, peer_changed, err);
+    if (!st)
         st = start_daemon(h, err);
     if (!st)
         st = srv_acceptor_start(h->acceptor, &hooks, err);
@@ -680,6 +692,7 @@ void srv_http_destroy(srv_http **http)
     srv_acceptor_destroy(&h->acceptor);
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
+    srv_watch_destroy(&h->watch);
     pthread_mutex_destroy(&h->lock);
     prelu_free(h);
 }

@@ -53,6 +53,9 @@ typedef struct srv_handler {
     size_t (*headers)(void *ctx, srv_exchange *x, srv_reply *reply);
     /** The request is complete: srv_exchange_reply at once, or srv_exchange_defer. */
     void (*request)(void *ctx, srv_exchange *x);
+    /** The client of a deferred exchange has left; a reply is still due, but nobody will read it.
+     *  On a thread that must not wait. */
+    void (*left)(void *ctx, srv_exchange *x);
     /** The end of every exchange, on an HTTP thread. */
     void (*finished)(void *ctx, srv_exchange *x, const srv_outcome *outcome);
 } srv_handler;

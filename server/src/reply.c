@@ -114,3 +114,43 @@ void srv_reply_static(srv_reply *r, const char *content_type, const void *body, 
     r->body_len = len;
     r->body_static = true;
 }
+
+static const char *status_words(int status)
+{
+    switch (status) {
+    case 204:
+        return "No Content";
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Error";
+    }
+}
+
+void srv_reply_wire(const srv_reply *r, const char *request_id, bool head, srv_text *out)
+{
+    srv_text_printf(out, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\n",
+                    r->status, status_words(r->status), r->body_len);
+    if (r->body_len)
+        srv_text_printf(out, "Content-Type: %s\r\n", r->content_type);
+    srv_text_printf(out, "Cache-Control: no-store\r\nX-Request-Id: %s\r\n", request_id);
+    for (int i = 0; i < r->n_headers; i++)
+        srv_text_printf(out, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
+    srv_text_add(out, "\r\n", 2);
+    if (!head)
+        srv_text_add(out, r->body, r->body_len);
+}

@@ -1,6 +1,7 @@
 #ifndef SRV_REPLY_H
 #define SRV_REPLY_H
 #include "srvjson.h"
+#include "text.h"
 #include "prelu/status.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +48,8 @@ void srv_reply_failure(srv_reply *r, const prelu_err *err, srv_subject of, const
 void srv_json_set_failure(srv_json *object, const prelu_err *err);
 /** Takes `body`. */
 void srv_reply_json(srv_reply *r, int status, srv_json *body);
+/** The whole message as it goes over the wire, with Connection: close. @param head  no body. */
+void srv_reply_wire(const srv_reply *r, const char *request_id, bool head, srv_text *out);
 /** Bytes that live as long as the program. */
 void srv_reply_static(srv_reply *r, const char *content_type, const void *body, size_t len);
 #endif

@@ -248,6 +248,19 @@ static void late(void *ctx)
     srv_exchange_reply(r->x, &reply);
 }
 
+/* The reply only ends the exchange; a reset connection carries it nowhere. */
+void srv_classify_left(srv_app *app, srv_exchange *x)
+{
+    request *r = srv_exchange_user(x);
+    srv_reply reply = {0};
+    (void)app;
+    if (!claim(r))
+        return;
+    srv_reply_error(&reply, 499, "client_left", "the client left", r->id);
+    reply.close = true;
+    srv_exchange_reply(x, &reply);
+}
+
 static bool task_wanted(srv_task *t)
 {
     const request *r = t->owner;

@@ -8,6 +8,8 @@
 /** The query is checked before the body is read: fills *reply to refuse. */
 void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply);
 void srv_classify_request(srv_app *app, srv_exchange *x);
+/** Its client has left: drop what has not begun. */
+void srv_classify_left(srv_app *app, srv_exchange *x);
 /** The exchange's part in the request ends. */
 void srv_classify_finished(srv_app *app, srv_exchange *x);
 #endif

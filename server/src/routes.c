@@ -13,9 +13,10 @@ typedef struct route {
     const char *asset, *content_type; /* of a file that is served as it is */
     /** Fills the reply at once. */
     void (*answer)(srv_app *app, const srv_request_info *info, srv_reply *reply);
-    /** Or these three, for what has a body and takes time. */
+    /** Or these, for what has a body and takes time. */
     void (*headers)(srv_app *app, srv_exchange *x, srv_reply *reply);
     void (*request)(srv_app *app, srv_exchange *x);
+    void (*left)(srv_app *app, srv_exchange *x);
     void (*finished)(srv_app *app, srv_exchange *x);
 } route;
 
@@ -113,6 +114,7 @@ static const route table[] = {
      .methods = SRV_POST,
      .headers = srv_classify_headers,
      .request = srv_classify_request,
+     .left = srv_classify_left,
      .finished = srv_classify_finished},
     {.path = "/",
      .methods = SRV_GET,
@@ -246,6 +248,12 @@ static void on_request(void *ctx, srv_exchange *x)
     srv_exchange_reply(x, &reply);
 }
 
+static void on_left(void *ctx, srv_exchange *x)
+{
+    const route *r = &table[srv_exchange_route(x)]; /* only routes with `request` defer */
+    r->left(ctx, x);
+}
+
 static void on_finished(void *ctx, srv_exchange *x, const srv_outcome *o)
 {
     srv_app *app = ctx;
@@ -266,6 +274,9 @@ static void on_finished(void *ctx, srv_exchange *x, const srv_outcome *o)
 
 srv_handler srv_routes_handler(srv_app *app)
 {
-    return (srv_handler){
-        .ctx = app, .headers = on_headers, .request = on_request, .finished = on_finished};
+    return (srv_handler){.ctx = app,
+                         .headers = on_headers,
+                         .request = on_request,
+                         .left = on_left,
+                         .finished = on_finished};
 }
