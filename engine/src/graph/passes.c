@@ -304,6 +304,14 @@ static bool by_channel(const prelu_graph *g, const prelu_node *n, prelu_value x,
     return n->in[0] == x && slope_values(g, n->in[1], true, c, out);
 }
 
+static bool is_output(const prelu_graph *g, prelu_value v)
+{
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i] == v)
+            return true;
+    return false;
+}
+
 prelu_status gr_take_input_affine(prelu_graph *g, gr_input_affine *a, prelu_err *err)
 {
     double mul[4] = {1, 1, 1, 1}, add[4] = {0, 0, 0, 0};
@@ -325,6 +333,8 @@ prelu_status gr_take_input_affine(prelu_graph *g, gr_input_affine *a, prelu_err 
                    div = is_op(n, "Div");
         if (!(sub || plus || times || div) || !by_channel(g, n, x, c, v))
             break;
+        if (is_output(g, n->out[0]))
+            break; /* the input itself would be the output: no node would compute it */
         for (size_t i = 0; i < c; i++) {
             const double f = (double)v[i];
             add[i] = sub ? add[i] - f : plus ? add[i] + f : times ? add[i] * f : add[i] / f;
