@@ -101,12 +101,37 @@ static int score_count(const prelu_shape *s)
     return (int)s->dim[1];
 }
 
-static bool takes_pictures(const prelu_graph *g)
+static const prelu_value_info *first_input(const prelu_graph *g)
 {
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i].is_input)
-            return g->values[i].shape.rank == 4 && g->values[i].shape.dim[1] == 3;
-    return false;
+            return &g->values[i];
+    return NULL;
+}
+
+/* Crops are square, so a graph for other sizes classifies no pictures of ours. */
+static bool takes_pictures(const prelu_graph *g)
+{
+    const prelu_value_info *v = first_input(g);
+    return v && v->shape.rank == 4 && v->shape.dim[1] == 3 && v->shape.dim[2] == v->shape.dim[3];
+}
+
+prelu_status mdl_graph_infer(const prelu_graph *g, int crop, prelu_shape *shapes, prelu_err *err)
+{
+    const prelu_value_info *v = first_input(g);
+    bool map = v && v->shape.rank == 4;
+    return prelu_graph_infer(g, 1, map && v->shape.dim[2] > 0 ? 0 : crop,
+                             map && v->shape.dim[3] > 0 ? 0 : crop, shapes, err);
+}
+
+/* A size that the graph fixes must be the crop's. */
+static prelu_status check_size(const prelu_model *m, prelu_err *err)
+{
+    int64_t side = first_input(m->graph)->shape.dim[2];
+    if (side > 0 && side != m->preprocess.crop)
+        return prelu_fail(err, PRELU_E_FORMAT, "its pictures are %lldx%lld, but the crop is %d",
+                          (long long)side, (long long)side, m->preprocess.crop);
+    return PRELU_OK;
 }
 
 static prelu_status add_softmax(prelu_model *m, prelu_err *err)
@@ -131,7 +156,7 @@ prelu_status mdl_find_scores(prelu_model *m, prelu_err *err)
     shapes = prelu_calloc((size_t)g->n_values + 1, sizeof *shapes);
     if (!shapes)
         return prelu_fail(err, PRELU_E_NOMEM, "%d shapes", g->n_values);
-    st = prelu_graph_infer(g, 1, m->preprocess.crop, m->preprocess.crop, shapes, err);
+    st = mdl_graph_infer(g, m->preprocess.crop, shapes, err);
     if (!st && takes_pictures(g) && g->n_outputs > 0)
         classes = score_count(&shapes[m->prob == PRELU_NONE ? g->outputs[0] : m->prob]);
     prelu_free(shapes);
@@ -139,6 +164,7 @@ prelu_status mdl_find_scores(prelu_model *m, prelu_err *err)
         m->logits = m->prob = PRELU_NONE;
         return st;
     }
+    PRELU_TRY(check_size(m, err));
     m->classes = classes;
     return m->prob == PRELU_NONE ? add_softmax(m, err) : PRELU_OK;
 }

@@ -128,9 +128,9 @@ prelu_status onnx_ints(onnx_build *b, const char *attr, int i, int64_t *v, size_
     if (a && a->a.kind != PRELU_ATTR_INTS)
         return onnx_fail(b, PRELU_E_FORMAT, "attribute %s is no list of integers", attr);
     *n = a ? a->a.len : s ? s->t->count : 0;
-    if (*n > PRELU_MAX_RANK)
+    if (*n > 2 * PRELU_MAX_RANK)
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "%zu numbers in %s; at most %d", *n,
-                         attr ? attr : s->name, PRELU_MAX_RANK);
+                         attr ? attr : s->name, 2 * PRELU_MAX_RANK);
     for (size_t k = 0; k < *n; k++)
         v[k] = a ? a->a.ints[k] : onnx_tensor_int(s->t, k);
     return PRELU_OK;
@@ -193,7 +193,7 @@ prelu_status onnx_shape_of(onnx_build *b, prelu_value v, prelu_shape *out)
     shapes = prelu_calloc((size_t)b->g->n_values, sizeof *shapes);
     if (!shapes)
         return prelu_fail(b->err, PRELU_E_NOMEM, "%d shapes", b->g->n_values);
-    st = prelu_graph_infer(b->g, 1, b->crop, b->crop, shapes, b->err);
+    st = mdl_graph_infer(b->g, b->crop, shapes, b->err);
     if (!st)
         *out = shapes[v];
     prelu_free(shapes);
@@ -220,6 +220,7 @@ static prelu_status prepare_names(onnx_build *b)
 static prelu_status add_input(onnx_build *b, const onnx_port *p)
 {
     prelu_shape s = p->shape;
+    prelu_dtype dtype = p->dtype;
     prelu_value v;
     if (s.rank < 0)
         return prelu_fail(b->err, PRELU_E_UNSUPPORTED, "input '%.80s' has no shape", p->name);
@@ -227,7 +228,10 @@ static prelu_status add_input(onnx_build *b, const onnx_port *p)
         b->one_batch = b->one_batch || s.dim[0] == 1;
         s.dim[0] = -1;
     }
-    PRELU_TRY(prelu_graph_input(b->g, p->name, p->dtype, &s, &v, b->err));
+    /* Files of half or double precision are computed in f32, so that is what they are fed. */
+    if (dtype == PRELU_F16 || dtype == PRELU_BF16 || dtype == PRELU_F64)
+        dtype = PRELU_F32;
+    PRELU_TRY(prelu_graph_input(b->g, p->name, dtype, &s, &v, b->err));
     return define(b, p->name, NULL, v, s.rank);
 }
 

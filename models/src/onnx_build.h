@@ -55,7 +55,7 @@ PRELU_MUST_CHECK prelu_status onnx_constant_as(onnx_build *b, onnx_slot *s,
                                                const prelu_shape *shape, prelu_role role,
                                                prelu_value *out);
 /** The small integers of attribute `attr`, or of constant input i (-1: attribute only); *n = 0 when
- *  neither is there. @param v room for PRELU_MAX_RANK. @return E_UNSUPPORTED not constant. */
+ *  neither is there. @param v room for 2 * PRELU_MAX_RANK. @return E_UNSUPPORTED not constant. */
 PRELU_MUST_CHECK prelu_status onnx_ints(onnx_build *b, const char *attr, int i, int64_t *v,
                                         size_t *n);
 int64_t onnx_int(const onnx_build *b, const char *attr, int64_t otherwise);

@@ -219,7 +219,7 @@ static prelu_status softmax(onnx_build *b)
         attr.i = axis += rank;
     PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
     if (!old || axis == rank - 1)
-        return onnx_emit(b, "Softmax", &in, 1, &attr, 1, rank);
+        return onnx_emit(b, b->node->op, &in, 1, &attr, 1, rank);
     if (axis != 1 || rank < 2)
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "axis %lld of rank %d in operator set %lld",
                          (long long)axis, rank, (long long)b->doc->opset);
@@ -227,13 +227,13 @@ static prelu_status softmax(onnx_build *b)
     s.dim[0] = 0; /* the batch, as it comes */
     back = PRELU_INTS("shape", s.dim, (size_t)s.rank);
     PRELU_TRY(onnx_emit_helper(b, "Flatten", &in, 1, &one, 1, &in));
-    PRELU_TRY(onnx_emit_helper(b, "Softmax", &in, 1, &one, 1, &in));
+    PRELU_TRY(onnx_emit_helper(b, b->node->op, &in, 1, &one, 1, &in));
     return onnx_emit(b, "Reshape", &in, 1, &back, 1, rank);
 }
 
 static prelu_status reshape(onnx_build *b)
 {
-    int64_t v[PRELU_MAX_RANK];
+    int64_t v[2 * PRELU_MAX_RANK];
     prelu_attr attr;
     prelu_value in;
     size_t n = 0;
@@ -253,25 +253,69 @@ static prelu_status reshape(onnx_build *b)
     return onnx_emit(b, "Reshape", &in, 1, &attr, 1, (int)n);
 }
 
-/* Squeeze, Unsqueeze: axes became an input in operator set 13. */
+/* Which of `rank` axes are named; false if one is out of range or named twice. */
+static bool axes_mask(const int64_t *axes, size_t n, int rank, unsigned *mask)
+{
+    *mask = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
+        if (axis < 0 || axis >= rank || *mask >> axis & 1)
+            return false;
+        *mask |= 1u << axis;
+    }
+    return n > 0;
+}
+
+/* The sizes that Reshape needs: 0 keeps a dimension in its place; a moved one must be known. */
+static prelu_status squeezed_shape(onnx_build *b, prelu_value in, unsigned mask, int to_rank,
+                                   bool unsqueeze, int64_t *to)
+{
+    prelu_shape s = {.rank = -1};
+    for (int i = 0, from = 0; i < to_rank; i++) {
+        if (unsqueeze && mask >> i & 1) {
+            to[i] = 1;
+            continue;
+        }
+        while (!unsqueeze && mask >> from & 1)
+            from++;
+        to[i] = 0;
+        if (from != i && s.rank < 0)
+            PRELU_TRY(onnx_shape_of(b, in, &s));
+        if (from != i)
+            to[i] = s.dim[from];
+        if (from != i && !from)
+            return onnx_fail(b, PRELU_E_UNSUPPORTED, "the batch moves to dimension %d", i);
+        from++;
+    }
+    return PRELU_OK;
+}
+
+/* Squeeze, Unsqueeze as Reshape; axes became an input in operator set 13. */
 static prelu_status squeeze(onnx_build *b)
 {
-    int64_t v[PRELU_MAX_RANK];
+    int64_t axes[2 * PRELU_MAX_RANK], to[PRELU_MAX_RANK];
+    bool unsqueeze = *b->node->op == 'U';
+    int rank = in_rank(b, 0), to_rank;
     prelu_attr attr;
     prelu_value in;
+    unsigned mask;
     size_t n = 0;
-    int rank = in_rank(b, 0), sign = *b->node->op == 'U' ? 1 : -1;
-    PRELU_TRY(onnx_ints(b, "axes", 1, v, &n));
-    if (!n)
-        return onnx_fail(b, PRELU_E_UNSUPPORTED, "no axes");
-    attr = PRELU_INTS("axes", v, n);
+    PRELU_TRY(onnx_ints(b, "axes", 1, axes, &n));
+    to_rank = unsqueeze ? rank + (int)n : rank - (int)n;
+    if (rank < 0 || to_rank < 0 || to_rank > PRELU_MAX_RANK ||
+        !axes_mask(axes, n, unsqueeze ? to_rank : rank, &mask))
+        return onnx_fail(b, PRELU_E_UNSUPPORTED, "%zu axes of rank %d", n, rank);
+    if (!unsqueeze && (mask & 1))
+        return onnx_fail(b, PRELU_E_UNSUPPORTED, "it squeezes the batch");
     PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
-    return onnx_emit(b, b->node->op, &in, 1, &attr, 1, rank < 0 ? -1 : rank + sign * (int)n);
+    PRELU_TRY(squeezed_shape(b, in, mask, to_rank, unsqueeze, to));
+    attr = PRELU_INTS("shape", to, (size_t)to_rank);
+    return onnx_emit(b, "Reshape", &in, 1, &attr, 1, to_rank);
 }
 
 static prelu_status reduce(onnx_build *b)
 {
-    int64_t v[PRELU_MAX_RANK], keep = onnx_int(b, "keepdims", 1);
+    int64_t v[2 * PRELU_MAX_RANK], keep = onnx_int(b, "keepdims", 1);
     prelu_attr attrs[2];
     prelu_value in;
     size_t n = 0;
@@ -288,7 +332,7 @@ static prelu_status reduce(onnx_build *b)
 
 static prelu_status slice(onnx_build *b)
 {
-    int64_t v[4][PRELU_MAX_RANK];
+    int64_t v[4][2 * PRELU_MAX_RANK];
     size_t n[4] = {0};
     static const char *const names[4] = {"starts", "ends", "axes", "steps"};
     bool old = b->doc->opset < 10;
@@ -336,13 +380,66 @@ static prelu_status clip(onnx_build *b)
     return onnx_emit(b, "Clip", &in, 1, attrs, 2, in_rank(b, 0));
 }
 
+static bool is_float(prelu_dtype t)
+{
+    return t == PRELU_F32 || t == PRELU_F16 || t == PRELU_BF16 || t == PRELU_F64;
+}
+
+/* Between floats: all of them are computed in f32, so another name will do. */
 static prelu_status cast(onnx_build *b)
 {
     const onnx_slot *s = onnx_in(b, 0);
-    if (onnx_int(b, "to", 0) != 1 || !s || s->v == PRELU_NONE ||
-        b->g->values[s->v].dtype != PRELU_F32)
-        return onnx_fail(b, PRELU_E_UNSUPPORTED, "only float to float");
+    int64_t to = onnx_int(b, "to", 0);
+    bool floats = to == 1 || to == 10 || to == 11 || to == 16;
+    if (!s || !floats || !is_float(s->t ? s->t->dtype : b->g->values[s->v].dtype))
+        return onnx_fail(b, PRELU_E_UNSUPPORTED, "only from float to float");
     return onnx_alias(b, s);
+}
+
+/* One filter of one weight, 1, per channel. The slot's shape differs from the filters', so that
+ * they get a name of their own. */
+static prelu_status ones(onnx_build *b, int64_t channels, prelu_value *out)
+{
+    prelu_shape filters = {4, {channels, 1, 1, 1}};
+    onnx_tensor t = {"", PRELU_F32, {1, {channels}}, NULL, (size_t)channels};
+    onnx_slot slot = {"", &t, PRELU_NONE, 1};
+    float *data = mdl_pile_alloc(b->pile, t.count, sizeof *data, "padding", b->err);
+    if (!data)
+        return PRELU_E_NOMEM;
+    for (size_t i = 0; i < t.count; i++)
+        data[i] = 1;
+    t.data = data;
+    return onnx_constant_as(b, &slot, &filters, PRELU_ROLE_NONE, out);
+}
+
+/* Pad with zeros around a map: a convolution of each channel with 1, which copies exactly. */
+static prelu_status pad(onnx_build *b)
+{
+    const onnx_attr *mode = onnx_node_attr(b->node, "mode");
+    int64_t v[2 * PRELU_MAX_RANK], sum = 0;
+    prelu_value in[2];
+    prelu_attr attrs[3];
+    prelu_shape s;
+    float value = 0;
+    size_t n = 0;
+    PRELU_TRY(onnx_ints(b, "pads", 1, v, &n));
+    PRELU_TRY(scalar(b, "value", 2, 0, &value));
+    for (size_t i = 0; i < n; i++)
+        sum |= v[i];
+    if (n && !sum)
+        return onnx_alias(b, onnx_in(b, 0));
+    if (n != 8 || v[0] || v[1] || v[4] || v[5] || value != 0 || onnx_in(b, 3) ||
+        (mode && mode->a.s && strcmp(mode->a.s, "constant")))
+        return onnx_fail(b, PRELU_E_UNSUPPORTED, "other than with zeros around a map");
+    PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in[0]));
+    PRELU_TRY(onnx_shape_of(b, in[0], &s));
+    if (s.rank != 4)
+        return onnx_fail(b, PRELU_E_FORMAT, "input of rank %d, not 4", s.rank);
+    PRELU_TRY(ones(b, s.dim[1], &in[1]));
+    attrs[0] = PRELU_INT("group", s.dim[1]);
+    attrs[1] = PRELU_INTS("pads", ((int64_t[4]){v[2], v[3], v[6], v[7]}), 4);
+    attrs[2] = PRELU_INTS("kernel_shape", ((int64_t[2]){1, 1}), 2);
+    return onnx_emit(b, "Conv", in, 2, attrs, 3, 4);
 }
 
 typedef struct translation {
@@ -351,14 +448,14 @@ typedef struct translation {
 } translation;
 
 static const translation translations[] = {
-    {"Add", arithmetic},   {"Sub", arithmetic},    {"Mul", arithmetic},
-    {"Div", arithmetic},   {"Sum", sum},           {"BatchNormalization", batch_norm},
-    {"Cast", cast},        {"Clip", clip},         {"Dropout", dropout},
-    {"Flatten", to_rows},  {"Gemm", to_rows},      {"Identity", identity},
-    {"MatMul", mat_mul},   {"MaxPool", max_pool},  {"PRelu", prelu},
-    {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceSum", reduce},
-    {"ReduceMin", reduce}, {"Reshape", reshape},   {"Slice", slice},
-    {"Softmax", softmax},  {"Squeeze", squeeze},   {"Unsqueeze", squeeze},
+    {"Add", arithmetic},  {"Sub", arithmetic},   {"Mul", arithmetic},
+    {"Div", arithmetic},  {"Sum", sum},          {"BatchNormalization", batch_norm},
+    {"Cast", cast},       {"Clip", clip},        {"Dropout", dropout},
+    {"Flatten", to_rows}, {"Gemm", to_rows},     {"Identity", identity},
+    {"MatMul", mat_mul},  {"MaxPool", max_pool}, {"Pad", pad},
+    {"PRelu", prelu},     {"ReduceMax", reduce}, {"ReduceMean", reduce},
+    {"Reshape", reshape}, {"Slice", slice},      {"LogSoftmax", softmax},
+    {"Softmax", softmax}, {"Squeeze", squeeze},  {"Unsqueeze", squeeze},
 };
 
 /* Ops that mean the same in all operator sets. The engine has others, of its own or in another form
@@ -366,9 +463,8 @@ static const translation translations[] = {
 static bool is_plain(const char *op)
 {
     static const char *const plain[] = {
-        "Abs",           "AveragePool", "Concat",    "Conv",      "Elu", "Exp", "GlobalAveragePool",
-        "GlobalMaxPool", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Relu",
-        "Sigmoid",       "Sqrt",        "Tanh",      "Transpose"};
+        "AveragePool", "Concat",    "Conv", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid",
+        "HardSwish",   "LeakyRelu", "Relu", "Sigmoid",           "Transpose"};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (!strcmp(op, plain[i]))
             return prelu_op_known(op);

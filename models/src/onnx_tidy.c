@@ -383,7 +383,7 @@ prelu_status onnx_graph_tidy(prelu_graph **g, const prelu_preprocess *p, prelu_e
         st = prelu_fail(err, PRELU_E_NOMEM, "a graph of %zu values", values);
         goto out;
     }
-    st = prelu_graph_infer(*g, 1, p->crop, p->crop, shapes, err);
+    st = mdl_graph_infer(*g, p->crop, shapes, err);
     if (st)
         goto out;
     for (int i = 0; i < (*g)->n_nodes && r.n_spp < MAX_SPP; i++)

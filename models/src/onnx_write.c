@@ -358,8 +358,7 @@ static prelu_status prepare(writing *w)
     w->used = w->names ? mdl_pile_alloc(&w->pile, n, sizeof *w->used, "marks", w->err) : NULL;
     if (!w->used)
         return PRELU_E_NOMEM;
-    PRELU_TRY(prelu_graph_infer(w->g, 1, w->m->preprocess.crop, w->m->preprocess.crop, w->shapes,
-                                w->err));
+    PRELU_TRY(mdl_graph_infer(w->g, w->m->preprocess.crop, w->shapes, w->err));
     w->lower = (onnx_lowering){
         .g = w->g, .shapes = w->shapes, .names = w->names, .graph = &w->graph, .err = w->err};
     w->lower.node.err = w->lower.attr.err = w->lower.tensor.err = w->err;

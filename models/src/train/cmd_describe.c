@@ -1,6 +1,7 @@
 /* prelu-train describe: a network's layers, parameters and multiply-accumulates. */
 #include "command.h"
 #include "common.h"
+#include "model_private.h"
 #include "prelu/mem.h"
 #include <inttypes.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static prelu_status print_layers(const prelu_model *m, bool json, prelu_err *err
         st = prelu_fail(err, PRELU_E_NOMEM, "%d shapes", g->n_values);
         goto out;
     }
-    st = prelu_graph_infer(g, 1, m->preprocess.crop, m->preprocess.crop, shapes, err);
+    st = mdl_graph_infer(g, m->preprocess.crop, shapes, err);
     if (st)
         goto out;
     print_begin(m->arch ? m->arch : "", json);

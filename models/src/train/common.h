@@ -14,7 +14,7 @@
         {"width", "F", "factor on all widths, rounded to 8 channels (default 1)", false},          \
         {"activation", "NAME", "relu, lrelu, prelu-shared or prelu (default)", false},             \
         {"slope", "A", "first slope of PReLU, slope of LReLU (default 0.25)", false},              \
-        {"init-method", "RULE", "he-backward (default), he-forward or xavier", false},                    \
+        {"init-method", "RULE", "he-backward (default), he-forward or xavier", false},             \
     {                                                                                              \
         "seed", "N", "seed of all random numbers (default 1)", false                               \
     }
