@@ -4,8 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define ONE (1 << IMG_WEIGHT_BITS)
-#define HALF (1 << (IMG_WEIGHT_BITS - 1))
+#define ONE (1 << KRN_WEIGHT_BITS)
 
 /* The fixed-point weights of one output before they are packed: out of `raw` possible taps those
  * that are not 0. All doubles are rounded as Pillow rounds them, so the integers are its own. */
@@ -61,6 +60,26 @@ static void pack(struct img_axis *axis, const int *count, size_t raw, int in, in
     }
 }
 
+/* The weights again as halves in the order that krn_resample_row wants. */
+static prelu_status split(struct img_axis *axis, int n, prelu_err *err)
+{
+    const size_t groups = ((size_t)axis->taps + 3) / 4;
+    int16_t *to = axis->halves = prelu_calloc((size_t)n * groups, 32 * sizeof *to);
+    if (!to)
+        return prelu_fail(err, PRELU_E_NOMEM, "resize: weights of %d pixels", n);
+    for (int i = 0; i < n; i++)
+        for (size_t g = 0; g < groups; g++, to += 32)
+            for (size_t t = 4 * g; t < 4 * g + 4 && t < (size_t)axis->taps; t++) {
+                const int32_t w = axis->weight[(size_t)i * (size_t)axis->taps + t];
+                const size_t at = t % 4 / 2 * 8 + t % 2;
+                for (size_t c = 0; c < 3; c++) {
+                    to[at + 2 * c] = (int16_t)(w >> KRN_WEIGHT_LOW);
+                    to[16 + at + 2 * c] = (int16_t)(w & ((1 << KRN_WEIGHT_LOW) - 1));
+                }
+            }
+    return PRELU_OK;
+}
+
 prelu_status img_axis_init(struct img_axis *axis, int in, int out, int at, int n, prelu_err *err)
 {
     double scale = (double)in / out, support = scale < 1.0 ? 1.0 : scale;
@@ -84,6 +103,7 @@ prelu_status img_axis_init(struct img_axis *axis, int in, int out, int at, int n
         axis->taps = w.count > axis->taps ? w.count : axis->taps;
     }
     pack(axis, count, raw, in, n);
+    st = split(axis, n, err);
 out:
     prelu_free(exact);
     prelu_free(count);
@@ -94,84 +114,6 @@ void img_axis_deinit(struct img_axis *axis)
 {
     prelu_free(axis->first);
     prelu_free(axis->weight);
+    prelu_free(axis->halves);
     *axis = (struct img_axis){0};
-}
-
-/* Rounded weights may sum to more than 1, so a white pixel can come out above 255. The sums
- * themselves stay below 255 * (2^22 + taps / 2) + 2^21 < 2^31, for any taps <= 2 * MAX_SIDE + 1. */
-static inline uint8_t to_byte(int32_t sum)
-{
-    int32_t v = sum >> IMG_WEIGHT_BITS;
-    return (uint8_t)(v < 255 ? v : 255);
-}
-
-static inline __attribute__((always_inline)) void row_of_taps(uint8_t *restrict dst,
-                                                              const uint8_t *restrict src,
-                                                              const struct img_axis *axis, int n,
-                                                              int taps)
-{
-    const int32_t *k = axis->weight;
-    for (int i = 0; i < n; i++, dst += 3, k += taps) {
-        const uint8_t *p = src + 3 * (size_t)axis->first[i];
-        int32_t r = HALF, g = HALF, b = HALF;
-        for (int t = 0; t < taps; t++) {
-            r += p[3 * t] * k[t];
-            g += p[3 * t + 1] * k[t];
-            b += p[3 * t + 2] * k[t];
-        }
-        dst[0] = to_byte(r);
-        dst[1] = to_byte(g);
-        dst[2] = to_byte(b);
-    }
-}
-
-void img_resample_row(uint8_t *restrict dst, const uint8_t *restrict src,
-                      const struct img_axis *axis, int n)
-{
-    switch (axis->taps) { /* a constant number of taps unrolls */
-    case 2:
-        row_of_taps(dst, src, axis, n, 2);
-        break;
-    case 3:
-        row_of_taps(dst, src, axis, n, 3);
-        break;
-    case 4:
-        row_of_taps(dst, src, axis, n, 4);
-        break;
-    case 5:
-        row_of_taps(dst, src, axis, n, 5);
-        break;
-    default:
-        row_of_taps(dst, src, axis, n, axis->taps);
-        break;
-    }
-}
-
-static inline __attribute__((always_inline)) void column_of_taps(uint8_t *restrict dst,
-                                                                 const uint8_t *const *rows,
-                                                                 const int32_t *weight, int taps,
-                                                                 size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        int32_t s = HALF;
-        for (int t = 0; t < taps; t++)
-            s += rows[t][i] * weight[t];
-        dst[i] = to_byte(s);
-    }
-}
-
-void img_resample_column(uint8_t *restrict dst, const uint8_t *const *rows, const int32_t *weight,
-                         int taps, size_t len)
-{
-    switch (taps) {
-    case 2:
-        column_of_taps(dst, rows, weight, 2, len);
-        break;
-    case 3:
-        column_of_taps(dst, rows, weight, 3, len);
-        break;
-    default:
-        column_of_taps(dst, rows, weight, taps, len);
-        break;
-    }
 }

@@ -1,5 +1,6 @@
 #ifndef PRELU_RESAMPLE_H
 #define PRELU_RESAMPLE_H
+#include "kernels/kernels.h"
 #include "prelu/status.h"
 #include <stdint.h>
 
@@ -7,13 +8,10 @@
  * weight[i * taps + t] * input[first[i] + t], in fixed point, rounded and clipped to 0..255.
  * Windows lie inside the input and first[] never falls; unused taps have weight 0. */
 
-#define IMG_WEIGHT_BITS                                                                            \
-    22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS                      \
-        */
-
 struct img_axis {
     int *first;
     int32_t *weight; /* 0..2^22, a window's sum is 2^22 but for rounding */
+    int16_t *halves; /* the same for krn_resample_row */
     int taps;        /* >= 1; 0 only while zeroed */
 };
 
@@ -23,12 +21,4 @@ struct img_axis {
 PRELU_MUST_CHECK prelu_status img_axis_init(struct img_axis *axis, int in, int out, int at, int n,
                                             prelu_err *err);
 void img_axis_deinit(struct img_axis *axis);
-
-/** One row of n RGB pixels from a row of the source. */
-void img_resample_row(uint8_t *restrict dst, const uint8_t *restrict src,
-                      const struct img_axis *axis, int n);
-
-/** len bytes, each from the bytes at its place in `taps` rows. */
-void img_resample_column(uint8_t *restrict dst, const uint8_t *const *rows, const int32_t *weight,
-                         int taps, size_t len);
 #endif

@@ -51,7 +51,10 @@ static const uint8_t *source_row(const struct job *j, int y)
 static void copy_or_scale_across(const struct job *j, uint8_t *dst, int y)
 {
     if (j->across.taps)
-        img_resample_row(dst, source_row(j, y), &j->across, j->part.width);
+        krn_table_get()->resample_row_u8(dst, source_row(j, y), (size_t)j->src->width * 3,
+                                         &(krn_resample_row){j->across.first, j->across.weight,
+                                                             j->across.taps, j->across.halves},
+                                         j->part.width);
     else
         memcpy(dst, source_row(j, y) + (size_t)j->part.x * 3, j->out.stride);
 }
@@ -95,8 +98,9 @@ static void run(struct job *j)
         uint8_t *dst = j->out.data + (size_t)i * j->out.stride;
         if (j->down.taps) {
             gather_rows(j, i);
-            img_resample_column(dst, j->rows, j->down.weight + (size_t)i * (size_t)j->down.taps,
-                                j->down.taps, j->out.stride);
+            krn_table_get()->resample_column_u8(dst, j->rows,
+                                                j->down.weight + (size_t)i * (size_t)j->down.taps,
+                                                j->down.taps, j->out.stride);
         } else {
             copy_or_scale_across(j, dst, j->part.y + i);
         }

@@ -62,6 +62,29 @@ typedef void krn_prelu_f32_fn(float *y, const float *x, const float *a, size_t r
 /** Row by row: y = exp(x - max) / sum; n rows of c; y == x allowed. */
 typedef void krn_softmax_f32_fn(float *y, const float *x, size_t rows, size_t c);
 
+/** Resampling in fixed point (image/resample.h makes the weights): 8-bit samples, weights with
+ *  KRN_WEIGHT_BITS bits of fraction that sum to about 1, result rounded and clipped to 0..255.
+ * Every variant gives the same bytes.
+ *
+ *  Weights come twice: plain, and as halves for 16-bit multiply-adds, w = hi * 2^11 + lo. */
+#define KRN_WEIGHT_BITS 22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS  \
+                            */
+#define KRN_WEIGHT_LOW 11
+typedef struct krn_resample_row {
+    const int *first;      /* by output pixel: first input pixel of its window; never falls */
+    const int32_t *weight; /* taps for each output */
+    int taps;
+    /* for each output, for each group of 4 taps: 16 hi halves, 16 lo halves, each
+     * k0 k1 k0 k1 k0 k1 0 0 k2 k3 k2 k3 k2 k3 0 0; 0 beyond the taps. 32-byte aligned */
+    const int16_t *halves;
+} krn_resample_row;
+/** dst: n RGB pixels from src, a row of src_len bytes. Nothing outside both is touched. */
+typedef void krn_resample_row_u8_fn(uint8_t *dst, const uint8_t *src, size_t src_len,
+                                    const krn_resample_row *r, int n);
+/** len bytes, each the weighted sum of the bytes at its place in `taps` rows. */
+typedef void krn_resample_column_u8_fn(uint8_t *dst, const uint8_t *const *rows,
+                                       const int32_t *weight, int taps, size_t len);
+
 typedef struct krn_table {
 #define KRN_SLOT(slot) krn_##slot##_fn *slot;
 #include "kernels/slots.inc"
