@@ -8,6 +8,7 @@
 /* Work of one step per thread: about 2 ms at 50 GFLOP/s. */
 #define STEP_FLOPS 1e8
 #define DEFAULT_MAX_BYTES ((size_t)8 << 30)
+#define SHRINK_FROM ((size_t)256 << 20)
 
 typedef struct node_state {
     op_work work;
@@ -233,7 +234,8 @@ static prelu_status grow_block(prelu_session *s, size_t total, size_t scratch, p
         return prelu_fail(
             err, PRELU_E_LIMIT, "activations of %lld x %lld x %lld need %zu MiB; limit %zu MiB",
             (long long)s->n, (long long)s->h, (long long)s->w, len >> 20, s->max_bytes >> 20);
-    if (len > s->block_len || len < s->block_len / 4) {
+    /* a much smaller one is given back only where that is worth the page faults of growing again */
+    if (len > s->block_len || (len < s->block_len / 4 && s->block_len > SHRINK_FROM)) {
         prelu_free(s->block);
         s->block_len = 0;
         s->block = prelu_alloc(len);
