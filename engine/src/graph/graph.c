@@ -105,10 +105,11 @@ static prelu_status check_shape(const prelu_shape *s, const char *name, bool may
 prelu_status prelu_graph_input(prelu_graph *g, const char *name, prelu_dtype dtype,
                                const prelu_shape *shape, prelu_value *out, prelu_err *err)
 {
-    PRELU_TRY(check_shape(shape, name, true, err));
+    const prelu_shape own = *shape;
+    PRELU_TRY(check_shape(&own, name, true, err));
     PRELU_TRY(add_value(g, name, out, err));
     g->values[*out].dtype = dtype;
-    g->values[*out].shape = *shape;
+    g->values[*out].shape = own;
     g->values[*out].is_input = true;
     return PRELU_OK;
 }
@@ -117,10 +118,11 @@ prelu_status prelu_graph_constant(prelu_graph *g, const char *name, prelu_dtype 
                                   const prelu_shape *shape, const void *data, bool copy,
                                   prelu_role role, prelu_value *out, prelu_err *err)
 {
+    const prelu_shape own = *shape; /* it may lie in g->values, which may move */
     size_t count, len;
     void *mine = NULL;
-    PRELU_TRY(check_shape(shape, name, false, err));
-    PRELU_TRY(prelu_shape_count(shape, &count, err));
+    PRELU_TRY(check_shape(&own, name, false, err));
+    PRELU_TRY(prelu_shape_count(&own, &count, err));
     PRELU_TRY(prelu_mul(count, prelu_dtype_size(dtype), &len, err));
     if (copy) {
         mine = prelu_alloc(len);
@@ -136,7 +138,7 @@ prelu_status prelu_graph_constant(prelu_graph *g, const char *name, prelu_dtype 
     }
     prelu_value_info *v = &g->values[*out];
     v->dtype = dtype;
-    v->shape = *shape;
+    v->shape = own;
     v->is_constant = true;
     v->data = copy ? mine : data;
     v->owns_data = copy;

@@ -69,6 +69,8 @@ prelu_status op_patch_of_conv(op_patch *g, const prelu_node *n, const prelu_shap
             return prelu_fail(err, PRELU_E_FORMAT, "kernel of %lld; 1..%d and as kernel_shape says",
                               (long long)w->dim[2 + i], MAX_KERNEL);
     }
+    PRELU_TRY(op_check_size(x, err)); /* so that no sum below overflows */
+    PRELU_TRY(op_check_size(w, err));
     PRELU_TRY(pads(n, x, w->dim + 2, s, d, begin, total, err));
     for (int i = 0; i < 2; i++) {
         const int64_t room = x->dim[2 + i] + total[i] - (w->dim[2 + i] - 1) * d[i] - 1;
