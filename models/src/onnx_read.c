@@ -18,10 +18,13 @@ typedef struct reading {
     prelu_err *err;
 } reading;
 
+/* @param ctx NULL, or a bool that is set when memory runs out: protobuf-c does not say. */
 static void *pb_alloc(void *ctx, size_t len)
 {
-    (void)ctx;
-    return prelu_alloc(len);
+    void *p = prelu_alloc(len);
+    if (!p && ctx)
+        *(bool *)ctx = true;
+    return p;
 }
 
 static void pb_free(void *ctx, void *p)
@@ -29,8 +32,6 @@ static void pb_free(void *ctx, void *p)
     (void)ctx;
     prelu_free(p);
 }
-
-static ProtobufCAllocator allocator = {pb_alloc, pb_free, NULL};
 
 static const char *text_of(const char *s) { return s ? s : ""; }
 
@@ -229,7 +230,7 @@ static void *take(const reading *r, size_t count, size_t size)
     return mdl_pile_alloc(&r->doc->pile, count, size, "ONNX structure", r->err);
 }
 
-static prelu_status no_memory(const reading *r)
+static prelu_status out_of_memory(const reading *r)
 {
     return r->err && r->err->code ? r->err->code : PRELU_E_NOMEM;
 }
@@ -239,7 +240,7 @@ static prelu_status read_string_attr(const reading *r, const Onnx__AttributeProt
 {
     char *s = take(r, p->s.len + 1, 1);
     if (!s)
-        return no_memory(r);
+        return out_of_memory(r);
     if (p->s.len)
         memcpy(s, p->s.data, p->s.len);
     out->a.kind = PRELU_ATTR_STRING;
@@ -270,7 +271,7 @@ static prelu_status read_tensor_attr(reading *r, const Onnx__AttributeProto *p, 
 {
     onnx_tensor *t = take(r, 1, sizeof *t);
     if (!t)
-        return no_memory(r);
+        return out_of_memory(r);
     out->t = t;
     return p->t ? read_tensor(r, p->t, t) : PRELU_OK;
 }
@@ -316,7 +317,7 @@ static prelu_status read_names(const reading *r, char **from, size_t n, const ch
         return prelu_fail(r->err, PRELU_E_LIMIT, "a node of %zu inputs or outputs", n);
     *out = take(r, n, sizeof **out);
     if (!*out)
-        return no_memory(r);
+        return out_of_memory(r);
     for (size_t i = 0; i < n; i++)
         (*out)[i] = text_of(from[i]);
     *count = (int)n;
@@ -334,7 +335,7 @@ static prelu_status read_node(reading *r, const Onnx__NodeProto *p, onnx_node *n
     PRELU_TRY(read_names(r, p->output, p->n_output, &n->out, &n->n_out));
     n->attrs = take(r, p->n_attribute, sizeof *n->attrs);
     if (!n->attrs)
-        return no_memory(r);
+        return out_of_memory(r);
     n->n_attrs = p->n_attribute;
     r->err = &inner;
     for (size_t i = 0; i < n->n_attrs && !st; i++)
@@ -376,7 +377,7 @@ static prelu_status read_ports(const reading *r, Onnx__ValueInfoProto **from, si
 {
     *out = take(r, n, sizeof **out);
     if (!*out)
-        return no_memory(r);
+        return out_of_memory(r);
     for (size_t i = 0; i < n; i++)
         PRELU_TRY(read_port(r, from[i], &(*out)[i]));
     *count = n;
@@ -389,7 +390,7 @@ static prelu_status read_graph(reading *r, const Onnx__GraphProto *p)
     d->tensors = take(r, p->n_initializer, sizeof *d->tensors);
     d->nodes = d->tensors ? take(r, p->n_node, sizeof *d->nodes) : NULL;
     if (!d->nodes)
-        return no_memory(r);
+        return out_of_memory(r);
     for (size_t i = 0; i < p->n_initializer; i++)
         PRELU_TRY(read_tensor(r, p->initializer[i], &d->tensors[i]));
     for (size_t i = 0; i < p->n_node; i++)
@@ -416,7 +417,7 @@ static prelu_status read_header(const reading *r, const Onnx__ModelProto *p)
                           (long long)d->opset);
     d->metadata = take(r, p->n_metadata_props, sizeof *d->metadata);
     if (!d->metadata)
-        return no_memory(r);
+        return out_of_memory(r);
     for (size_t i = 0; i < p->n_metadata_props; i++) {
         d->metadata[i].key = text_of(p->metadata_props[i]->key);
         d->metadata[i].value = text_of(p->metadata_props[i]->value);
@@ -429,14 +430,17 @@ prelu_status onnx_doc_read(onnx_doc *doc, const mdl_map *file, const char *folde
                            struct prelu_model_extra *extra, prelu_err *err)
 {
     reading r = {doc, file, folder, extra, {NULL}, err};
+    bool no_memory = false;
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, &no_memory};
     Onnx__ModelProto *p;
     uint8_t *reduced = NULL;
     size_t len = 0;
     PRELU_TRY(onnx_wire_reduce(&reduced, &len, file->data, file->len, err));
     p = onnx__model_proto__unpack(&allocator, len, reduced);
     prelu_free(reduced);
-    if (!p) /* after our walk, only memory and malformed packed numbers are left to go wrong */
-        return prelu_fail(err, PRELU_E_FORMAT, "not an ONNX file, or damaged, or out of memory");
+    if (!p) /* after our walk only packed numbers can still be malformed */
+        return no_memory ? prelu_fail(err, PRELU_E_NOMEM, "ONNX structure of %zu bytes", len)
+                         : prelu_fail(err, PRELU_E_FORMAT, "not an ONNX file, or damaged");
     doc->message = p;
     PRELU_TRY(read_header(&r, p));
     if (!p->graph)
@@ -446,6 +450,7 @@ prelu_status onnx_doc_read(onnx_doc *doc, const mdl_map *file, const char *folde
 
 void onnx_doc_deinit(onnx_doc *doc)
 {
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, NULL};
     if (doc->message)
         onnx__model_proto__free_unpacked(doc->message, &allocator);
     mdl_pile_deinit(&doc->pile);

@@ -354,18 +354,19 @@ static prelu_status rebuild_graph(rebuild *r, int crop, prelu_graph **out)
 {
     const prelu_preprocess *arithmetic = r->arithmetic;
     bool ok = true;
+    prelu_status st;
     mark_needed(r);
     r->free_size = r->n_spp > 0;
     PRELU_TRY(make(r, out));
     if (!r->free_size)
         return PRELU_OK;
-    PRELU_TRY(runs_at(*out, (int64_t)crop + 64, &ok, r->err));
-    if (ok)
+    st = runs_at(*out, (int64_t)crop + 64, &ok, r->err);
+    if (!st && ok)
         return PRELU_OK;
     prelu_graph_destroy(out);
     r->free_size = false;
     r->arithmetic = arithmetic;
-    return make(r, out);
+    return st ? st : make(r, out);
 }
 
 prelu_status onnx_graph_tidy(prelu_graph **g, const prelu_preprocess *p, prelu_err *err)
