@@ -83,7 +83,7 @@ static prelu_status auto_pad_of(const prelu_node *n, bool *same, bool *upper, bo
     return prelu_fail(err, PRELU_E_FORMAT, "auto_pad '%.32s' is unknown", text);
 }
 
-prelu_status pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu_err *err)
+prelu_status op_pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu_err *err)
 {
     bool same, upper, valid;
     const bool ceil_mode = prelu_node_int(n, "ceil_mode", 0) != 0;
@@ -112,15 +112,15 @@ prelu_status pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu
     return PRELU_OK;
 }
 
-pool pool_of(const prelu_node *n, const prelu_shape *x)
+pool op_pool_of(const prelu_node *n, const prelu_shape *x)
 {
     pool p;
-    if (pool_init(&p, n, x, NULL) != PRELU_OK)
+    if (op_pool_init(&p, n, x, NULL) != PRELU_OK)
         p.out[0] = p.out[1] = 0;
     return p;
 }
 
-pool pool_global(const prelu_shape *x)
+pool op_pool_global(const prelu_shape *x)
 {
     pool p = {.n = (size_t)x->dim[0], .c = (size_t)x->dim[1]};
     for (int a = 0; a < 2; a++) {
@@ -130,7 +130,7 @@ pool pool_global(const prelu_shape *x)
     return p;
 }
 
-pool_window pool_window_at(const pool *p, int axis, int64_t o)
+pool_window op_pool_window_at(const pool *p, int axis, int64_t o)
 {
     const int64_t start = o * p->stride[axis] - p->before[axis], step = p->dilation[axis];
     const int64_t begin = start < 0 ? ceil_div(-start, step) : 0;
@@ -144,7 +144,7 @@ pool_window pool_window_at(const pool *p, int axis, int64_t o)
                          .counted = counted};
 }
 
-void pool_touching(const pool *p, int axis, int64_t i0, int64_t i1, int64_t *o0, int64_t *o1)
+void op_pool_touching(const pool *p, int axis, int64_t i0, int64_t i1, int64_t *o0, int64_t *o1)
 {
     const int64_t from = i0 + p->before[axis] - (extent(p, axis) - 1);
     *o0 = from > 0 ? ceil_div(from, p->stride[axis]) : 0;
@@ -165,7 +165,7 @@ static size_t rows_per_task(const pool *p)
     return rows < 1 ? 1 : (size_t)rows;
 }
 
-size_t pool_grad_rows(const pool *p)
+size_t op_pool_grad_rows(const pool *p)
 {
     const double cost = row_cost(p) * (double)p->out[0] / (double)p->in[0];
     const double rows = (double)OP_CHUNK / (cost < 1 ? 1 : cost);
@@ -179,7 +179,7 @@ static prelu_status pool_shape(const prelu_node *n, const prelu_shape *in, prelu
                                prelu_err *err)
 {
     pool p;
-    PRELU_TRY(pool_init(&p, n, &in[0], err));
+    PRELU_TRY(op_pool_init(&p, n, &in[0], err));
     out[0] = (prelu_shape){.rank = 4, .dim = {in[0].dim[0], in[0].dim[1], p.out[0], p.out[1]}};
     return op_check_size(out, err);
 }
@@ -187,7 +187,7 @@ static prelu_status pool_shape(const prelu_node *n, const prelu_shape *in, prelu
 static prelu_status pool_prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
                                  op_work *work, prelu_err *err)
 {
-    const pool p = pool_of(inst->node, &in[0].shape);
+    const pool p = op_pool_of(inst->node, &in[0].shape);
     const size_t rows = rows_per_task(&p);
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
@@ -196,53 +196,38 @@ static prelu_status pool_prepare(const op_instance *inst, const op_tensor *in, c
     return PRELU_OK;
 }
 
-static float larger(float m, float v) { return ((v > m) | (v != v)) ? v : m; }
+/* Rows that a kernel call takes at once; larger windows go on from the result so far. */
+enum { ROWS = 64 };
 
-static void max_two(float *y, const float *a, const float *b, size_t c)
+static void max_window(float *y, const float *picture, const pool *p, const krn_table *krn,
+                       pool_window h, pool_window w)
 {
-    for (size_t j = 0; j < c; j++)
-        y[j] = larger(a[j], b[j]);
-}
-
-static void max_more(float *y, const float *a, const float *b, size_t c)
-{
-    for (size_t j = 0; j < c; j++)
-        y[j] = larger(y[j], larger(a[j], b[j]));
-}
-
-/* Maximum over a window, two taps at a time; a last odd one is paired with itself. */
-static void max_window(float *y, const float *picture, const pool *p, pool_window h, pool_window w)
-{
-    const size_t c = p->c;
-    const int64_t taps = h.taps * w.taps;
-    const float *held = NULL;
-    bool first = true;
-    if (!taps)
-        for (size_t j = 0; j < c; j++)
+    const float *row[ROWS];
+    size_t n = 0;
+    for (int64_t i = 0; i < h.taps; i++)
+        for (int64_t k = 0; k < w.taps; k++) {
+            const int64_t at = (h.first + i * h.step) * p->in[1] + w.first + k * w.step;
+            if (n == ROWS) {
+                krn->max_f32(y, row, n, p->c);
+                row[0] = y;
+                n = 1;
+            }
+            row[n++] = picture + (size_t)at * p->c;
+        }
+    if (n)
+        krn->max_f32(y, row, n, p->c);
+    else
+        for (size_t j = 0; j < p->c; j++)
             y[j] = -INFINITY;
-    for (int64_t t = 0, i = 0, k = 0; t < taps; t++) {
-        const int64_t at = (h.first + i * h.step) * p->in[1] + w.first + k * w.step;
-        const float *tap = picture + (size_t)at * c;
-        if (++k == w.taps) {
-            k = 0;
-            i++;
-        }
-        if (!held && t + 1 < taps) {
-            held = tap;
-            continue;
-        }
-        (first ? max_two : max_more)(y, held ? held : tap, tap, c);
-        first = false;
-        held = NULL;
-    }
 }
 
-static void average_window(float *y, const float *picture, const pool *p, pool_window h,
-                           pool_window w)
+static void average_window(float *y, const float *picture, const pool *p, const krn_table *krn,
+                           pool_window h, pool_window w)
 {
     const size_t c = p->c;
     const int64_t count = p->count_padding ? h.counted * w.counted : h.taps * w.taps;
     const float by = count ? (float)(1.0 / (double)count) : 0;
+    (void)krn;
     memset(y, 0, c * sizeof *y);
     for (int64_t i = 0; i < h.taps; i++)
         for (int64_t k = 0; k < w.taps; k++) {
@@ -255,11 +240,12 @@ static void average_window(float *y, const float *picture, const pool *p, pool_w
         y[j] *= by;
 }
 
-typedef void window_fn(float *y, const float *picture, const pool *p, pool_window h, pool_window w);
+typedef void window_fn(float *y, const float *picture, const pool *p, const krn_table *krn,
+                       pool_window h, pool_window w);
 
 static void run_rows(const op_exec *x, size_t task, window_fn *fn)
 {
-    const pool p = pool_of(x->op->node, &x->in[0].shape);
+    const pool p = op_pool_of(x->op->node, &x->in[0].shape);
     const size_t out_h = (size_t)p.out[0], out_row = (size_t)p.out[1] * p.c;
     const size_t picture = (size_t)p.in[0] * (size_t)p.in[1] * p.c;
     size_t begin, end;
@@ -267,9 +253,9 @@ static void run_rows(const op_exec *x, size_t task, window_fn *fn)
     for (size_t r = begin; r < end; r++) {
         const float *from = (const float *)x->in[0].data + r / out_h * picture;
         float *y = (float *)x->out[0].data + r * out_row;
-        const pool_window h = pool_window_at(&p, 0, (int64_t)(r % out_h));
+        const pool_window h = op_pool_window_at(&p, 0, (int64_t)(r % out_h));
         for (int64_t o = 0; o < p.out[1]; o++, y += p.c)
-            fn(y, from, &p, h, pool_window_at(&p, 1, o));
+            fn(y, from, &p, h, op_pool_window_at(&p, 1, o));
     }
 }
 

@@ -20,15 +20,15 @@ typedef struct pool_window {
 /** From kernel_shape, strides, pads, dilations, ceil_mode, auto_pad, count_include_pad. `x` may
  * have free dims: so may out[]. A window that would start behind the map and its left padding does
  * not exist (ceil_mode), as in PyTorch and ONNX since opset 22. */
-prelu_status pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu_err *err);
+prelu_status op_pool_init(pool *p, const prelu_node *n, const prelu_shape *x, prelu_err *err);
 /** The same for a node that the shape rule has accepted. */
-pool pool_of(const prelu_node *n, const prelu_shape *x);
+pool op_pool_of(const prelu_node *n, const prelu_shape *x);
 /** One window over the whole map. */
-pool pool_global(const prelu_shape *x);
-pool_window pool_window_at(const pool *p, int axis, int64_t o);
+pool op_pool_global(const prelu_shape *x);
+pool_window op_pool_window_at(const pool *p, int axis, int64_t o);
 /** Outputs o0..o1-1 along the axis whose windows may touch indices i0..i1-1 of the map. */
-void pool_touching(const pool *p, int axis, int64_t i0, int64_t i1, int64_t *o0, int64_t *o1);
+void op_pool_touching(const pool *p, int axis, int64_t i0, int64_t i1, int64_t *o0, int64_t *o1);
 
 /** Rows of the map (of all pictures, one after another) that a task of a gradient op takes. */
-size_t pool_grad_rows(const pool *p);
+size_t op_pool_grad_rows(const pool *p);
 #endif

@@ -9,7 +9,7 @@ static prelu_status grad_shape(const prelu_node *n, const prelu_shape *in, prelu
                                prelu_err *err)
 {
     pool p;
-    PRELU_TRY(pool_init(&p, n, &in[1], err));
+    PRELU_TRY(op_pool_init(&p, n, &in[1], err));
     const prelu_shape y = {.rank = 4, .dim = {in[1].dim[0], in[1].dim[1], p.out[0], p.out[1]}};
     PRELU_TRY(op_need_same(&in[0], "dy", &y, "the pooled shape", err));
     out[0] = in[1];
@@ -18,7 +18,7 @@ static prelu_status grad_shape(const prelu_node *n, const prelu_shape *in, prelu
 
 static void prepare(const pool *p, op_work *work)
 {
-    const size_t rows = pool_grad_rows(p);
+    const size_t rows = op_pool_grad_rows(p);
     const double taps = (double)p->out[0] / (double)p->in[0] * (double)p->out[1] *
                         (double)p->kernel[0] * (double)p->kernel[1];
     work->tasks[0] = op_parts(p->n * (size_t)p->in[0], rows);
@@ -29,7 +29,7 @@ static void prepare(const pool *p, op_work *work)
 static prelu_status grad_prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
                                  op_work *work, prelu_err *err)
 {
-    const pool p = pool_of(inst->node, &in[1].shape);
+    const pool p = op_pool_of(inst->node, &in[1].shape);
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
     prepare(&p, work);
@@ -39,6 +39,7 @@ static prelu_status grad_prepare(const op_instance *inst, const op_tensor *in, c
 /* What a window's gradient needs: the picture's x and dx, and which rows of dx are ours. */
 typedef struct band {
     const pool *p;
+    const krn_table *krn;
     const float *x;
     float *dx;
     int64_t from, to;
@@ -51,23 +52,24 @@ static size_t tap_at(const band *b, pool_window h, pool_window w, int64_t i, int
     return (size_t)((h.first + i * h.step) * b->p->in[1] + w.first + k * w.step) * b->p->c;
 }
 
+enum { ROWS = 64 }; /* that a kernel call takes at once */
+
 /* which[j] = number of the first tap that holds channel j's maximum (the first NaN, if any). */
 static void find_first_max(const band *b, pool_window h, pool_window w)
 {
-    const size_t c = b->p->c;
-    float *best = b->best;
-    int32_t *which = b->which, t = 0;
-    memcpy(best, b->x + tap_at(b, h, w, 0, 0), c * sizeof *best);
-    memset(which, 0, c * sizeof *which);
+    const float *row[ROWS];
+    size_t n = 0;
+    int32_t first = 0;
     for (int64_t i = 0; i < h.taps; i++)
-        for (int64_t k = 0; k < w.taps; k++, t++) {
-            const float *v = b->x + tap_at(b, h, w, i, k);
-            for (size_t j = 0; j < c; j++) {
-                const bool more = (v[j] > best[j]) | ((v[j] != v[j]) & (best[j] == best[j]));
-                best[j] = more ? v[j] : best[j];
-                which[j] = more ? t : which[j];
+        for (int64_t k = 0; k < w.taps; k++) {
+            if (n == ROWS) {
+                b->krn->argmax_f32(b->best, b->which, row, n, first, b->p->c);
+                first += ROWS;
+                n = 0;
             }
+            row[n++] = b->x + tap_at(b, h, w, i, k);
         }
+    b->krn->argmax_f32(b->best, b->which, row, n, first, b->p->c);
 }
 
 static bool is_ours(const band *b, int64_t row) { return row >= b->from && row < b->to; }
@@ -112,11 +114,11 @@ static void run_band(band *b, const float *dy, backward_fn *fn)
     const size_t row = (size_t)p->in[1] * p->c;
     int64_t o0, o1;
     memset(b->dx + (size_t)b->from * row, 0, (size_t)(b->to - b->from) * row * sizeof *b->dx);
-    pool_touching(p, 0, b->from, b->to, &o0, &o1);
+    op_pool_touching(p, 0, b->from, b->to, &o0, &o1);
     for (int64_t o = o0; o < o1; o++) {
-        const pool_window h = pool_window_at(p, 0, o);
+        const pool_window h = op_pool_window_at(p, 0, o);
         for (int64_t k = 0; k < p->out[1]; k++)
-            fn(b, dy + (size_t)(o * p->out[1] + k) * p->c, h, pool_window_at(p, 1, k));
+            fn(b, dy + (size_t)(o * p->out[1] + k) * p->c, h, op_pool_window_at(p, 1, k));
     }
 }
 
@@ -126,12 +128,13 @@ static void run(const op_exec *x, const pool *p, size_t task, void *scratch, bac
     const size_t h = (size_t)p->in[0], map = h * (size_t)p->in[1] * p->c;
     const size_t out_map = (size_t)p->out[0] * (size_t)p->out[1] * p->c;
     size_t begin, end;
-    op_part(p->n * h, pool_grad_rows(p), task, &begin, &end);
+    op_part(p->n * h, op_pool_grad_rows(p), task, &begin, &end);
     for (size_t r = begin; r < end;) {
         const size_t picture = r / h, from = r % h;
         const size_t rows = h - from < end - r ? h - from : end - r;
         const float *v = x->in[1].data;
         band b = {.p = p,
+                  .krn = x->op->krn,
                   .x = v ? v + picture * map : NULL,
                   .dx = (float *)x->out[0].data + picture * map,
                   .from = (int64_t)from,
@@ -145,14 +148,14 @@ static void run(const op_exec *x, const pool *p, size_t task, void *scratch, bac
 
 static void max_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const pool p = pool_of(x->op->node, &x->in[1].shape);
+    const pool p = op_pool_of(x->op->node, &x->in[1].shape);
     (void)phase;
     run(x, &p, task, scratch, max_backward);
 }
 
 static void average_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const pool p = pool_of(x->op->node, &x->in[1].shape);
+    const pool p = op_pool_of(x->op->node, &x->in[1].shape);
     (void)phase;
     run(x, &p, task, scratch, average_backward);
 }
@@ -181,7 +184,7 @@ const op_def op_average_pool_grad = {.name = "AveragePoolGrad",
 static prelu_status global_grad_prepare(const op_instance *inst, const op_tensor *in,
                                         const op_tensor *out, op_work *work, prelu_err *err)
 {
-    const pool p = pool_global(&in[1].shape);
+    const pool p = op_pool_global(&in[1].shape);
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
     prepare(&p, work);
@@ -190,7 +193,7 @@ static prelu_status global_grad_prepare(const op_instance *inst, const op_tensor
 
 static void global_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const pool p = pool_global(&x->in[1].shape);
+    const pool p = op_pool_global(&x->in[1].shape);
     (void)phase;
     run(x, &p, task, scratch, max_backward);
 }

@@ -107,14 +107,14 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
     if (!st)
         st = train_pool(a, &f->pool, &f->threads, err);
     if (!st)
-        st = fit_setup(f, err);
+        st = train_fit_setup(f, err);
     if (!st)
-        st = fit_loop(f, err);
+        st = train_fit_loop(f, err);
     if (!st)
-        st = fit_write_model(f, err);
+        st = train_fit_write_model(f, err);
     if (st == PRELU_E_CANCELLED)
         *exit_code = train_stop_code();
-    fit_deinit(f);
+    train_fit_deinit(f);
     prelu_free(f);
     return st;
 }

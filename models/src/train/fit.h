@@ -6,8 +6,8 @@
 #include "progress.h"
 #include "runlog.h"
 
-/** prelu-train fit, in parts: cmd_fit.c options, fit_setup.c data and network, fit_loop.c epochs,
- *  fit_save.c what is written. */
+/** prelu-train fit, in parts: cmd_fit.c options, train_fit_setup.c data and network,
+ * train_fit_loop.c epochs, fit_save.c what is written. */
 
 #define FIT_MAX_LR_STEPS 16
 
@@ -60,20 +60,20 @@ typedef struct fit {
 } fit;
 
 /** Everything up to the first step: data, network, run folder, checkpoint if resumed. */
-PRELU_MUST_CHECK prelu_status fit_setup(fit *f, prelu_err *err);
+PRELU_MUST_CHECK prelu_status train_fit_setup(fit *f, prelu_err *err);
 /** Train to the end, or until stopped (E_CANCELLED, after a checkpoint). */
-PRELU_MUST_CHECK prelu_status fit_loop(fit *f, prelu_err *err);
-void fit_deinit(fit *f);
+PRELU_MUST_CHECK prelu_status train_fit_loop(fit *f, prelu_err *err);
+void train_fit_deinit(fit *f);
 
 /** The learning rate of a step; `progress` in epochs. */
-double fit_lr(const fit_options *o, double progress);
+double train_fit_lr(const fit_options *o, double progress);
 
 /** config.json. */
-PRELU_MUST_CHECK prelu_status fit_write_config(fit *f, prelu_err *err);
+PRELU_MUST_CHECK prelu_status train_fit_write_config(fit *f, prelu_err *err);
 /** Write the checkpoint; a failure is kept in f->save_error, printed and logged. */
-void fit_checkpoint(fit *f);
+void train_fit_checkpoint(fit *f);
 /** Read it. @return E_ARG it is of another network, data set or batch size. */
-PRELU_MUST_CHECK prelu_status fit_restore(fit *f, prelu_err *err);
+PRELU_MUST_CHECK prelu_status train_fit_restore(fit *f, prelu_err *err);
 /** Trained parameters, labels and metadata into the model, and the model to --out. */
-PRELU_MUST_CHECK prelu_status fit_write_model(fit *f, prelu_err *err);
+PRELU_MUST_CHECK prelu_status train_fit_write_model(fit *f, prelu_err *err);
 #endif

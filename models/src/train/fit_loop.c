@@ -6,7 +6,7 @@
 
 #define PI 3.14159265358979323846
 
-double fit_lr(const fit_options *o, double progress)
+double train_fit_lr(const fit_options *o, double progress)
 {
     double lr = o->lr;
     if (progress < o->warmup)
@@ -104,7 +104,7 @@ static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
     PRELU_TRY(mdl_loader_next(f->loader, &batch, err));
     uint64_t wanted =
         (uint64_t)f->o.batch < f->train->n_pictures ? (uint64_t)f->o.batch : f->train->n_pictures;
-    *lr = fit_lr(&f->o, (double)f->at.epoch + (double)f->at.step / (double)steps);
+    *lr = train_fit_lr(&f->o, (double)f->at.epoch + (double)f->at.step / (double)steps);
     if (batch.n)
         PRELU_TRY(prelu_trainer_step(f->trainer, batch.views, batch.labels, batch.n, (float)*lr, &r,
                                      err));
@@ -123,7 +123,7 @@ static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
 static prelu_status stop_here(fit *f, prelu_err *err)
 {
     train_progress_end(&f->bar);
-    fit_checkpoint(f);
+    train_fit_checkpoint(f);
     train_run_log(&f->run, "{\"event\":\"interrupted\",\"epoch\":%llu,\"step\":%llu}",
                   (unsigned long long)f->at.epoch + 1, (unsigned long long)f->at.step);
     if (f->save_error.code)
@@ -148,7 +148,7 @@ static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
             return stop_here(f, err);
         if (f->o.checkpoint_minutes > 0 && f->at.step < steps &&
             train_now_ms() - f->saved_ms > f->o.checkpoint_minutes * 60e3)
-            fit_checkpoint(f);
+            train_fit_checkpoint(f);
     }
     train_progress_end(&f->bar);
     if (!f->at.images)
@@ -162,7 +162,7 @@ static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
     return PRELU_OK;
 }
 
-prelu_status fit_loop(fit *f, prelu_err *err)
+prelu_status train_fit_loop(fit *f, prelu_err *err)
 {
     f->saved_ms = train_now_ms();
     mdl_loader_seek(f->loader, f->at.epoch, f->at.step);
@@ -181,7 +181,7 @@ prelu_status fit_loop(fit *f, prelu_err *err)
         }
         log_epoch(f, lr, f->at.seconds - start);
         f->at = (fit_position){.epoch = f->at.epoch + 1, .seconds = f->at.seconds};
-        fit_checkpoint(f);
+        train_fit_checkpoint(f);
     }
     /* Training that ends without a place to put it must not look like success. */
     if (f->save_error.code)

@@ -91,7 +91,7 @@ static void put_recipe(FILE *out, const fit *f)
             f->train->n_pictures, f->val ? f->val->n_pictures : 0);
 }
 
-prelu_status fit_write_config(fit *f, prelu_err *err)
+prelu_status train_fit_write_config(fit *f, prelu_err *err)
 {
     text t;
     char *config = NULL;
@@ -146,7 +146,7 @@ static prelu_status position_text(const fit *f, char **out, prelu_err *err)
     return text_end(&t, out, err);
 }
 
-void fit_checkpoint(fit *f)
+void train_fit_checkpoint(fit *f)
 {
     char *extra = NULL, quoted[1024];
     prelu_err err = {0};
@@ -233,7 +233,7 @@ static prelu_status parse_position(fit *f, const char *s, prelu_err *err)
 }
 
 /* The fingerprint is asked first: it says "arch small14" where the tensors say a name and shape. */
-prelu_status fit_restore(fit *f, prelu_err *err)
+prelu_status train_fit_restore(fit *f, prelu_err *err)
 {
     text t;
     char *want = NULL, *extra = NULL;
@@ -293,7 +293,7 @@ static prelu_status set_training(fit *f, prelu_err *err)
     return text_end(&t, &f->model->training, err);
 }
 
-prelu_status fit_write_model(fit *f, prelu_err *err)
+prelu_status train_fit_write_model(fit *f, prelu_err *err)
 {
     PRELU_TRY(prelu_trainer_export(f->trainer, f->model->graph, err));
     PRELU_TRY(set_labels(f, err));

@@ -182,7 +182,7 @@ static prelu_status check_out(const fit *f, prelu_err *err)
     return PRELU_OK;
 }
 
-prelu_status fit_setup(fit *f, prelu_err *err)
+prelu_status train_fit_setup(fit *f, prelu_err *err)
 {
     train_progress_begin(&f->bar, stderr, f->o.quiet, "data", 0, 0);
     PRELU_TRY(check_out(f, err));
@@ -194,13 +194,13 @@ prelu_status fit_setup(fit *f, prelu_err *err)
     PRELU_TRY(make_trainer(f, err));
     PRELU_TRY(make_loader(f, err));
     if (f->o.resume && train_run_has_checkpoint(&f->run))
-        PRELU_TRY(fit_restore(f, err));
+        PRELU_TRY(train_fit_restore(f, err));
     else if (f->o.resume)
         train_progress_line(&f->bar, true, "%s holds no checkpoint: beginning anew", f->o.run);
-    return fit_write_config(f, err);
+    return train_fit_write_config(f, err);
 }
 
-void fit_deinit(fit *f)
+void train_fit_deinit(fit *f)
 {
     mdl_loader_destroy(&f->loader);
     prelu_trainer_destroy(&f->trainer);
