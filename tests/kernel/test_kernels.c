@@ -1,6 +1,7 @@
 #include "check.h"
 #include "check_elementwise.h"
 #include "check_gemm.h"
+#include "check_lowp.h"
 #include "check_resample.h"
 
 /* Every kernel that this CPU has, whatever PRELU_CPU says, against its contract. The list is

@@ -1,5 +1,4 @@
-#include "kernels/kernels.h"
-#include <immintrin.h>
+#include "kernels/store_avx512.h"
 
 /* Register tile 14 x 32: 28 accumulators, two vectors of b, one broadcast of a (31 of 32
  * registers). Per step of k: 2 loads of b, 14 broadcasts, 28 FMAs, so the two FMA units are the
@@ -17,28 +16,12 @@ typedef struct tile_args {
     const krn_epilogue *ep; /* pointers already at this tile's first column and row */
 } tile_args;
 
-static inline __attribute__((always_inline)) __m512 finish(__m512 v, const krn_epilogue *ep,
-                                                           size_t row, size_t col, __mmask16 mask)
-{
-    if (ep->bias)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, ep->bias + col));
-    if (ep->residual)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, ep->residual + row * ep->ldr + col));
-    if (ep->act == KRN_ACT_RELU)
-        v = _mm512_max_ps(v, _mm512_setzero_ps());
-    else if (ep->act == KRN_ACT_PRELU) {
-        const __mmask16 low = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NGT_UQ);
-        v = _mm512_mask_mul_ps(v, low, v, _mm512_maskz_loadu_ps(mask, ep->slope + col));
-    }
-    return v;
-}
-
 static inline __attribute__((always_inline)) void store(const tile_args *t, __m512 v, size_t r,
                                                         size_t half)
 {
     const __mmask16 mask = t->mask[half];
     if (t->ep)
-        v = finish(v, t->ep, r, half * 16, mask);
+        v = krn_finish_avx512(v, t->ep, r, half * 16, mask);
     _mm512_mask_storeu_ps(t->c + r * t->ldc + half * 16, mask, v);
 }
 
@@ -78,24 +61,18 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
             store(t, acc[r][v], (size_t)r, (size_t)v);
 }
 
-#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 typedef void tile_fn(const tile_args *t);
 #define MAKE(r)                                                                                    \
     static void rows_##r##x32(const tile_args *t) { tile(t, r, 2, true); }                         \
     static void rows_##r##x16(const tile_args *t) { tile(t, r, 1, true); }                         \
     static void cols_##r##x32(const tile_args *t) { tile(t, r, 2, false); }                        \
     static void cols_##r##x16(const tile_args *t) { tile(t, r, 1, false); }
-ROWS(MAKE)
+KRN_ROWS_14(MAKE)
 #undef MAKE
 
 #define ENTRY(r) {{cols_##r##x16, cols_##r##x32}, {rows_##r##x16, rows_##r##x32}},
-static tile_fn *const tiles[MR][2][2] = {ROWS(ENTRY)};
+static tile_fn *const tiles[MR][2][2] = {KRN_ROWS_14(ENTRY)};
 #undef ENTRY
-
-static __mmask16 low_bits(size_t n)
-{
-    return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1u);
-}
 
 static void run(const krn_gemm_args *g)
 {
@@ -108,16 +85,13 @@ static void run(const krn_gemm_args *g)
                        .k = g->k,
                        .ldc = g->ldc,
                        .accumulate = g->accumulate};
-        t.mask[0] = low_bits(cols);
-        t.mask[1] = low_bits(cols > 16 ? cols - 16 : 0);
+        t.mask[0] = krn_low_bits(cols);
+        t.mask[1] = krn_low_bits(cols > 16 ? cols - 16 : 0);
         for (size_t i = 0; i < g->m; i += MR) {
             const size_t rows = g->m - i < MR ? g->m - i : MR;
             krn_epilogue ep;
             if (g->ep) {
-                ep = *g->ep;
-                ep.bias = ep.bias ? ep.bias + j : NULL;
-                ep.slope = ep.slope ? ep.slope + j : NULL;
-                ep.residual = ep.residual ? ep.residual + i * ep.ldr + j : NULL;
+                ep = krn_epilogue_at(g->ep, i, j);
                 t.ep = &ep;
             }
             t.a = g->a + i * g->a_rs;

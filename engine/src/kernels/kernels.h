@@ -57,18 +57,75 @@ typedef struct krn_gemm {
 void krn_epilogue_ref(float *c, size_t ldc, size_t m, size_t n, const krn_epilogue *ep);
 typedef const krn_gemm krn_gemm_f32_fn; /* the slot holds a pointer to the struct */
 
+/** The same product of bf16 operands with f32 sums: each c[i][j] is one chain over pairs of k in
+ *  rising order, the same whatever m, n and the position are.
+ *  k is a multiple of KRN_BF16_K; who packs fills up with zeros.
+ *  a: (m,k) rows a_rs elements apart, a_rs even. b: panels of nr columns as [k/2][nr][2].
+ *  CPUs' bf16 instructions flush denormals and round as they please; only rounded operands that are
+ *  normal or zero are promised an error within (k + 1) 2^-23 sum |a b|. */
+#define KRN_BF16_K 32
+typedef struct krn_gemm_bf16_args {
+    size_t m, n, k;
+    const uint16_t *a, *b;
+    size_t a_rs, b_panel; /* elements */
+    float *c;
+    size_t ldc;
+    bool accumulate;
+    const krn_epilogue *ep;
+} krn_gemm_bf16_args;
+typedef struct krn_gemm_bf16 {
+    size_t mr, nr, mc, kc; /* kc a multiple of KRN_BF16_K */
+    void (*run)(const krn_gemm_bf16_args *g);
+    const char *name;
+} krn_gemm_bf16;
+typedef const krn_gemm_bf16 krn_gemm_bf16_fn;
+
+/** Product of f32 rows with int8 weights: c = (a (m,k) * b (k,n)) * scale[j], then the epilogue;
+ *  b in panels of nr columns as [k][nr] int8 (one byte each). Sums in f32, chains as in krn_gemm;
+ *  the scale is applied once, with the last part of k (`last`). */
+typedef struct krn_gemm_i8_args {
+    size_t m, n, k;
+    const float *a;
+    size_t a_rs;
+    const int8_t *b;
+    size_t b_panel; /* bytes */
+    const float *scale;
+    float *c;
+    size_t ldc;
+    bool accumulate, last;
+    const krn_epilogue *ep; /* used when last; NULL = none */
+} krn_gemm_i8_args;
+typedef struct krn_gemm_i8 {
+    size_t mr, nr, mc, kc;
+    void (*run)(const krn_gemm_i8_args *g);
+    const char *name;
+} krn_gemm_i8;
+typedef const krn_gemm_i8 krn_gemm_i8_fn;
+
+/** f32 to bf16, to nearest even; NaN stays NaN, denormals become signed zeros. */
+typedef void krn_to_bf16_fn(uint16_t *dst, const float *src, size_t n);
+
 /** y[i] = x[i] > 0 ? x[i] : a[i] * x[i] over rows of c channels, a per channel; y == x allowed. */
 typedef void krn_prelu_f32_fn(float *y, const float *x, const float *a, size_t rows, size_t c);
 /** Row by row: y = exp(x - max) / sum; n rows of c; y == x allowed. */
 typedef void krn_softmax_f32_fn(float *y, const float *x, size_t rows, size_t c);
+/** y[j] = the largest of row[0][j], row[1][j], ..; a NaN is the largest of all. rows >= 1; y may be
+ *  one of the rows. */
+typedef void krn_max_f32_fn(float *y, const float *const *row, size_t rows, size_t c);
+/** best[j] as above, and which[j] = the number of the first row that has it (of the first NaN). Rows
+ *  are numbered first, first + 1, ..; with first > 0, best and which go in as what the rows before
+ *  gave. */
+typedef void krn_argmax_f32_fn(float *best, int32_t *which, const float *const *row, size_t rows,
+                               int32_t first, size_t c);
 
 /** Resampling in fixed point (image/resample.h makes the weights): 8-bit samples, weights with
  *  KRN_WEIGHT_BITS bits of fraction that sum to about 1, result rounded and clipped to 0..255.
  * Every variant gives the same bytes.
  *
  *  Weights come twice: plain, and as halves for 16-bit multiply-adds, w = hi * 2^11 + lo. */
-#define KRN_WEIGHT_BITS 22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS  \
-                            */
+#define KRN_WEIGHT_BITS                                                                            \
+    22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS                      \
+        */
 #define KRN_WEIGHT_LOW 11
 typedef struct krn_resample_row {
     const int *first;      /* by output pixel: first input pixel of its window; never falls */

@@ -1,0 +1,88 @@
+#include "kernels/store_avx512.h"
+#include <string.h>
+
+/* Register tile 14 x 32 as in f32; one step takes a pair of k. vdpbf16ps adds both products. */
+enum { MR = 14, NR = 32 };
+
+typedef struct tile_args {
+    const uint16_t *a, *b;
+    size_t rs, k;
+    float *c;
+    size_t ldc;
+    __mmask16 mask[2];
+    bool accumulate;
+    const krn_epilogue *ep;
+} tile_args;
+
+static inline __m512bh pair(const uint16_t *p)
+{
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return (__m512bh)_mm512_set1_epi32(v);
+}
+
+static inline __attribute__((always_inline)) void tile(const tile_args *t, const int R)
+{
+    __m512 acc[MR][2];
+    const uint16_t *a = t->a, *b = t->b;
+#pragma GCC unroll 14
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++)
+            acc[r][v] = t->accumulate
+                            ? _mm512_maskz_loadu_ps(t->mask[v], t->c + (size_t)r * t->ldc + v * 16)
+                            : _mm512_setzero_ps();
+    for (size_t p = 0; p < t->k; p += 2, a += 2, b += 2 * NR) {
+        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
+        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + NR);
+#pragma GCC unroll 14
+        for (int r = 0; r < R; r++) {
+            const __m512bh av = pair(a + (size_t)r * t->rs);
+            acc[r][0] = _mm512_dpbf16_ps(acc[r][0], av, b0);
+            acc[r][1] = _mm512_dpbf16_ps(acc[r][1], av, b1);
+        }
+    }
+#pragma GCC unroll 14
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++) {
+            __m512 s = acc[r][v];
+            if (t->ep)
+                s = krn_finish_avx512(s, t->ep, (size_t)r, (size_t)v * 16, t->mask[v]);
+            _mm512_mask_storeu_ps(t->c + (size_t)r * t->ldc + v * 16, t->mask[v], s);
+        }
+}
+
+#define MAKE(r)                                                                                    \
+    static void rows_##r(const tile_args *t) { tile(t, r); }
+KRN_ROWS_14(MAKE)
+#undef MAKE
+#define ENTRY(r) rows_##r,
+static void (*const tiles[MR])(const tile_args *t) = {KRN_ROWS_14(ENTRY)};
+#undef ENTRY
+
+static void run(const krn_gemm_bf16_args *g)
+{
+    for (size_t j = 0; j < g->n; j += NR) {
+        const size_t cols = g->n - j < NR ? g->n - j : NR;
+        tile_args t = {.b = g->b + j / NR * g->b_panel,
+                       .rs = g->a_rs,
+                       .k = g->k,
+                       .ldc = g->ldc,
+                       .accumulate = g->accumulate,
+                       .mask = {krn_low_bits(cols), krn_low_bits(cols > 16 ? cols - 16 : 0)}};
+        for (size_t i = 0; i < g->m; i += MR) {
+            krn_epilogue ep;
+            if (g->ep) {
+                ep = krn_epilogue_at(g->ep, i, j);
+                t.ep = &ep;
+            }
+            t.a = g->a + i * g->a_rs;
+            t.c = g->c + i * g->ldc + j;
+            tiles[(g->m - i < MR ? g->m - i : MR) - 1](&t);
+        }
+    }
+}
+
+const krn_gemm_bf16 krn_gemm_bf16_14x32__avx512bf16 = {
+    .mr = MR, .nr = NR, .mc = 112, .kc = 512, .run = run, .name = "bf16 14x32 avx512bf16"};

@@ -1,0 +1,63 @@
+#include "kernels/kernels.h"
+#include <string.h>
+
+/* Plain C for the low-precision slots. */
+
+static float from_bf16(uint16_t v)
+{
+    const uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+void krn_to_bf16__ref(uint16_t *dst, const float *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t b;
+        memcpy(&b, &src[i], sizeof b);
+        const uint32_t exponent = b & 0x7f800000u, fraction = b & 0x007fffffu;
+        if (exponent == 0)
+            b &= 0x80000000u;
+        else if (exponent == 0x7f800000u && fraction)
+            b |= 0x00400000u; /* quiet, so that cutting the low bits cannot make it infinite */
+        else
+            b += 0x7fffu + (b >> 16 & 1);
+        dst[i] = (uint16_t)(b >> 16);
+    }
+}
+
+static void run_bf16(const krn_gemm_bf16_args *g)
+{
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            const uint16_t *a = g->a + i * g->a_rs, *b = g->b + j * g->b_panel;
+            float s = g->accumulate ? g->c[i * g->ldc + j] : 0.0f;
+            for (size_t p = 0; p < g->k; p++)
+                s += from_bf16(a[p]) * from_bf16(b[p]);
+            g->c[i * g->ldc + j] = s;
+        }
+    if (g->ep)
+        krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
+}
+
+const krn_gemm_bf16 krn_gemm_bf16__ref = {
+    .mr = 1, .nr = 1, .mc = 64, .kc = 1024, .run = run_bf16, .name = "bf16 ref"};
+
+static void run_i8(const krn_gemm_i8_args *g)
+{
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            const float *a = g->a + i * g->a_rs;
+            const int8_t *b = g->b + j * g->b_panel;
+            float s = g->accumulate ? g->c[i * g->ldc + j] : 0.0f;
+            for (size_t p = 0; p < g->k; p++)
+                s += a[p] * (float)b[p];
+            g->c[i * g->ldc + j] = g->last ? s * g->scale[j] : s;
+        }
+    if (g->last && g->ep)
+        krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
+}
+
+const krn_gemm_i8 krn_gemm_i8__ref = {
+    .mr = 1, .nr = 1, .mc = 64, .kc = 1024, .run = run_i8, .name = "int8 weights ref"};
