@@ -134,6 +134,13 @@ class Server:
         self.log.close()
 
 
+def wait_until(condition, seconds=20):
+    until = time.monotonic() + seconds * SLOW
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
 def parse_raw(reply):
     head, _, body = reply.partition(b"\r\n\r\n")
     return int(head.split()[1]), head.decode("latin-1"), body
@@ -539,10 +546,7 @@ def test_half_a_request(server):
             s.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
     assert server.classify(SMALL)[0] == 200
     assert server.metric('prelu_http_requests_total{route="/classify",code="200"}') == before + 1
-    until = time.monotonic() + 2 * SLOW
-    while server.metric("prelu_in_flight") > 1:  # the question itself is one
-        assert time.monotonic() < until, "requests of clients that left are still held"
-        time.sleep(0.02)
+    wait_until(lambda: server.metric("prelu_in_flight") == 1, 2)  # the question itself
 
 
 def test_half_closed_client_gets_its_answer(server):
@@ -555,18 +559,19 @@ def test_work_of_a_client_that_left_is_dropped(own_server):
     s = own_server("--threads", "1", "--max-body", "50MiB", "--queue-limit", "100000")
     body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(1000, 1000, i))) for i in range(64)])
     head = "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode()
+    before = 0
     for abort in (False, True):
         with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:
             if abort:
                 c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.sendall(b"POST /classify?mode=10view HTTP/1.1\r\nHost: x\r\n" + head +
                       b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            time.sleep(0.05)
-    until = time.monotonic() + 20 * SLOW
-    while s.metric('prelu_http_requests_total{route="/classify",code="499"}') < 2:
-        assert time.monotonic() < until, s.text()
-        time.sleep(0.02)
-    assert s.metric('prelu_cancelled_total{stage="decode"}') > 0
+            wait_until(lambda: s.metric("prelu_queue_work_units") > 0)
+            assert s.metric('prelu_cancelled_total{stage="decode"}') == before
+        wait_until(lambda: s.metric("prelu_queue_work_units") == 0)
+        before = s.metric('prelu_cancelled_total{stage="decode"}')
+        assert before > 0
+    assert s.metric('prelu_http_requests_total{route="/classify",code="499"}') == 2
     assert s.classify(SMALL)[0] == 200
     assert s.stop() == 0
 
@@ -605,7 +610,7 @@ def test_every_answer_of_many_clients_equals_the_one_alone(server):
     def client(seed):
         rng = random.Random(seed)
         c = server.connect()
-        for _ in range(15):
+        for _ in range(15 // SLOW):
             i = rng.randrange(len(cases))
             bad = rng.random() < 0.1
             c.request("POST", "/classify" + cases[i][1], SMALL[:99] if bad else cases[i][0])
@@ -658,17 +663,14 @@ def test_a_full_queue_says_when_to_come_back(own_server):
 
 
 def test_a_deadline_that_cannot_be_kept(own_server):
-    s = own_server("--request-timeout", "150ms", "--threads", "1", "--max-body", "50MiB",
+    s = own_server("--request-timeout", f"{300 * SLOW}ms", "--threads", "1", "--max-body", "50MiB",
                    "--queue-limit", "100000")
     body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(1200, 1200, i))) for i in range(64)])
     start = time.monotonic()
     status, answer = s.classify(body, "?mode=10view", headers)
     assert status == 504 and answer["code"] == "deadline_exceeded", answer
     assert time.monotonic() - start < 3 * SLOW
-    until = time.monotonic() + 20 * SLOW
-    while s.metric("prelu_queue_work_units") > 0:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: s.metric("prelu_queue_work_units") == 0)
     assert s.metric('prelu_cancelled_total{stage="decode"}') > 0
     assert s.stop() == 0
 
