@@ -1,10 +1,13 @@
 """The documents say what the programs do: every option is described, the README's lines work."""
+import json
 import re
 import shlex
+import subprocess
+import time
 
 import pytest
 
-from conftest import ROOT
+from conftest import BIN, ROOT
 
 MANUAL = (ROOT / "docs" / "manual.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,3 +50,41 @@ def test_links_lead_somewhere():
         path = ROOT / name
         for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{name}: {link}"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """prelu-serve as `./dev serve` starts it, on a port of its own; gives its address."""
+    port_file = tmp_path_factory.mktemp("served") / "port"
+    command = [BIN / "prelu-serve", "--port", "0", "--port-file", port_file]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as server:
+        end = time.monotonic() + 60
+        while not (port_file.exists() and port_file.read_text().strip()):
+            assert server.poll() is None, server.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        yield f"127.0.0.1:{port_file.read_text().strip()}"
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+@pytest.mark.parametrize("text", [README, MANUAL], ids=["readme", "manual"])
+def test_curl_lines(served, text):
+    lines = commands(text, "curl")
+    assert lines
+    for line in lines:
+        words = shlex.split(line.replace("127.0.0.1:8080", served))
+        folder = ROOT if "docs/samples" in line else ROOT / "docs" / "samples"
+        reply = subprocess.run([words[0], "-sS", *words[1:]], cwd=folder, timeout=60,
+                               capture_output=True, check=True)
+        reply = json.loads(reply.stdout)
+        for result in reply.get("results", [reply]):
+            wanted = 3 if "top_k=3" in line else 5
+            assert len(result["predictions"]) == wanted, line
+
+
+def test_classify_line(served, run_program, samples):
+    table = run_program("prelu-classify", "--server", f"http://{served}", samples)
+    assert table.returncode == 0
+    for picture in samples.glob("*.jpg"):
+        assert picture.name in table.stdout
