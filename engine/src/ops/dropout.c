@@ -23,6 +23,7 @@ static prelu_status dropout_shape(const prelu_node *n, const prelu_shape *in, pr
     return op_shape_like_first(n, in, out, err);
 }
 
+/* One hash serves two elements: its halves are compared with the ratio times 2^32. */
 static void dropout_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const op_piece s = op_piece_of(x, task);
@@ -31,10 +32,14 @@ static void dropout_run(const op_exec *x, int phase, size_t task, void *scratch)
     const uint64_t dropped = (uint64_t)((double)ratio * 0x1p32);
     const uint64_t id = (uint64_t)prelu_node_int(x->op->node, "id", 0);
     const uint64_t key = mix(mix(x->seed + GOLDEN) ^ (id * GOLDEN + GOLDEN));
-    const uint64_t first = (uint64_t)task * OP_CHUNK;
+    const uint64_t first = (uint64_t)task * (OP_CHUNK / 2);
     (void)phase, (void)scratch;
-    for (size_t i = 0; i < s.n; i++)
-        s.y[i] = mix(key + (first + i) * GOLDEN) >> 32 < dropped ? 0.0f : s.a[i] * scale;
+    for (size_t i = 0; i < s.n; i += 2) {
+        const uint64_t bits = mix(key + (first + i / 2) * GOLDEN);
+        s.y[i] = bits >> 32 < dropped ? 0.0f : s.a[i] * scale;
+        if (i + 1 < s.n)
+            s.y[i + 1] = (bits & UINT32_MAX) < dropped ? 0.0f : s.a[i + 1] * scale;
+    }
 }
 
 static prelu_status dropout_grad(op_grad_ctx *c, prelu_err *err)

@@ -255,7 +255,7 @@ static void run_rows(const op_exec *x, size_t task, window_fn *fn)
         float *y = (float *)x->out[0].data + r * out_row;
         const pool_window h = op_pool_window_at(&p, 0, (int64_t)(r % out_h));
         for (int64_t o = 0; o < p.out[1]; o++, y += p.c)
-            fn(y, from, &p, h, op_pool_window_at(&p, 1, o));
+            fn(y, from, &p, x->op->krn, h, op_pool_window_at(&p, 1, o));
     }
 }
 

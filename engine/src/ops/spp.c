@@ -98,17 +98,24 @@ static bin bin_at(const spp *s, size_t level, size_t i)
                  ((col + 1) * s->w + level - 1) / level};
 }
 
-static float larger(float m, float v) { return ((v > m) | (v != v)) ? v : m; }
+/* Rows that a kernel call takes at once; larger bins go on from the result so far. */
+enum { ROWS = 64 };
 
-static void max_of_bin(float *best, const float *map, const spp *s, const block *b, bin at)
+static void max_of_bin(float *best, const float *map, const spp *s, const block *b, bin at,
+                       const krn_table *krn)
 {
-    memcpy(best, map + (at.y0 * s->w + at.x0) * s->c, b->n * sizeof *best);
+    const float *row[ROWS];
+    size_t n = 0;
     for (size_t y = at.y0; y < at.y1; y++)
         for (size_t x = at.x0; x < at.x1; x++) {
-            const float *v = map + (y * s->w + x) * s->c;
-            for (size_t j = 0; j < b->n; j++)
-                best[j] = larger(best[j], v[j]);
+            if (n == ROWS) {
+                krn->max_f32(best, row, n, b->n);
+                row[0] = best;
+                n = 1;
+            }
+            row[n++] = map + (y * s->w + x) * s->c;
         }
+    krn->max_f32(best, row, n, b->n);
 }
 
 static void spp_run(const op_exec *x, int phase, size_t task, void *scratch)
@@ -121,7 +128,7 @@ static void spp_run(const op_exec *x, int phase, size_t task, void *scratch)
     for (size_t k = 0; k < s.n_levels; k++) {
         const size_t level = (size_t)s.levels[k], bins = level * level;
         for (size_t i = 0; i < bins; i++) {
-            max_of_bin(best, map, &s, &b, bin_at(&s, level, i));
+            max_of_bin(best, map, &s, &b, bin_at(&s, level, i), x->op->krn);
             for (size_t j = 0; j < b.n; j++)
                 y[(b.first + j) * bins + i] = best[j];
         }
@@ -169,24 +176,24 @@ static prelu_status grad_prepare(const op_instance *inst, const op_tensor *in, c
     return PRELU_OK;
 }
 
-/* where[j] = place in the map of channel j's first maximum in the bin (of its first NaN). */
-static void first_max_of_bin(int32_t *where, const float *map, const spp *s, const block *b, bin at)
+/* which[j] = number, row by row within the bin, of channel j's first maximum (of its first NaN). */
+static void first_max_of_bin(int32_t *which, const float *map, const spp *s, const block *b, bin at,
+                             const krn_table *krn)
 {
+    const float *row[ROWS];
     float best[BLOCK];
-    const int32_t start = (int32_t)(at.y0 * s->w + at.x0);
-    memcpy(best, map + (size_t)start * s->c, b->n * sizeof *best);
-    for (size_t j = 0; j < b->n; j++)
-        where[j] = start;
+    size_t n = 0;
+    int32_t first = 0;
     for (size_t y = at.y0; y < at.y1; y++)
         for (size_t x = at.x0; x < at.x1; x++) {
-            const int32_t place = (int32_t)(y * s->w + x);
-            const float *v = map + (size_t)place * s->c;
-            for (size_t j = 0; j < b->n; j++) {
-                const bool more = (v[j] > best[j]) | ((v[j] != v[j]) & (best[j] == best[j]));
-                best[j] = more ? v[j] : best[j];
-                where[j] = more ? place : where[j];
+            if (n == ROWS) {
+                krn->argmax_f32(best, which, row, n, first, b->n);
+                first += ROWS;
+                n = 0;
             }
+            row[n++] = map + (y * s->w + x) * s->c;
         }
+    krn->argmax_f32(best, which, row, n, first, b->n);
 }
 
 static void grad_run(const op_exec *x, int phase, size_t task, void *scratch)
@@ -197,16 +204,21 @@ static void grad_run(const op_exec *x, int phase, size_t task, void *scratch)
     const float *map = (const float *)x->in[1].data + offset;
     const float *dy = (const float *)x->in[0].data + b.picture * s.c * s.bins;
     float *dx = (float *)x->out[0].data + offset;
-    int32_t where[BLOCK];
+    int32_t which[BLOCK];
     (void)phase, (void)scratch;
     for (size_t i = 0; i < s.h * s.w; i++)
         memset(dx + i * s.c, 0, b.n * sizeof *dx);
     for (size_t k = 0; k < s.n_levels; k++) {
         const size_t level = (size_t)s.levels[k], bins = level * level;
         for (size_t i = 0; i < bins; i++) {
-            first_max_of_bin(where, map, &s, &b, bin_at(&s, level, i));
-            for (size_t j = 0; j < b.n; j++)
-                dx[(size_t)where[j] * s.c + j] += dy[(b.first + j) * bins + i];
+            const bin at = bin_at(&s, level, i);
+            const size_t w = at.x1 - at.x0;
+            first_max_of_bin(which, map, &s, &b, at, x->op->krn);
+            for (size_t j = 0; j < b.n; j++) {
+                const size_t k_th = (size_t)which[j];
+                const size_t place = (at.y0 + k_th / w) * s.w + at.x0 + k_th % w;
+                dx[place * s.c + j] += dy[(b.first + j) * bins + i];
+            }
         }
         dy += s.c * bins;
     }
