@@ -97,10 +97,16 @@ def test_threads_and_cache_change_nothing(data, tmp_path):
     assert state(tmp_path / "a.onnx.run") == state(tmp_path / "b.onnx.run")
 
 
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "m.onnx"
+    fit(data, out, "--epochs", 20)
+    return out
+
+
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_and_resumed_is_unbroken(data, tmp_path, number, code):
-    args = [*TINY, "--data", data, "--epochs", "40"]
-    fit(data, tmp_path / "whole.onnx", "--epochs", 40)
+def test_interrupted_and_resumed_is_unbroken(data, whole, tmp_path, number, code):
+    args = [*TINY, "--data", data, "--epochs", "20"]
     cut = tmp_path / "cut.onnx"
     p = subprocess.Popen([TRAIN, "fit", *args, "--out", str(cut)], stderr=subprocess.PIPE,
                          text=True)
@@ -111,12 +117,12 @@ def test_interrupted_and_resumed_is_unbroken(data, tmp_path, number, code):
     rest = p.communicate(timeout=60)[1]
     assert p.returncode == code and "--resume" in rest, rest
     assert events(f"{cut}.run", "interrupted") and not cut.exists()
-    assert state(f"{cut}.run")[0] < 200
-    fit(data, cut, "--epochs", 40, "--resume")
-    assert state(f"{cut}.run") == state(tmp_path / "whole.onnx.run")
+    assert state(f"{cut}.run")[0] < 100
+    fit(data, cut, "--epochs", 20, "--resume")
+    assert state(f"{cut}.run") == state(f"{whole}.run")
     key = ("epoch", "train_loss", "train_top1", "val_top1", "images")
-    curves = [{e["epoch"]: [e[k] for k in key] for e in events(f"{tmp_path}/{n}.onnx.run", "epoch")}
-              for n in ("whole", "cut")]
+    curves = [{e["epoch"]: [e[k] for k in key] for e in events(f"{out}.run", "epoch")}
+              for out in (whole, cut)]
     assert curves[0] == curves[1]
     assert cut.exists()
 
@@ -240,7 +246,7 @@ def test_a_terminal_gets_a_bar(data, tmp_path):
     """Images per second and ETA, drawn over themselves, and nothing left of it at the end."""
     parent, child = pty.openpty()
     p = subprocess.Popen([TRAIN, "fit", *TINY, "--data", data, "--out", str(tmp_path / "m.onnx"),
-                          "--epochs", "25"], stderr=child, stdout=child)
+                          "--epochs", "6"], stderr=child, stdout=child)
     os.close(child)
     text, end = b"", time.time() + 120
     while time.time() < end:
@@ -253,7 +259,7 @@ def test_a_terminal_gets_a_bar(data, tmp_path):
     assert p.wait(timeout=60) == 0
     os.close(parent)
     text = text.decode()
-    assert re.search(r"\r\x1b\[Kepoch \d+/25 \[#*\.*\] +\d+% \d+ images/s ETA [\d:-]+ loss", text)
+    assert re.search(r"\r\x1b\[Kepoch \d+/6 \[#*\.*\] +\d+% \d+ images/s ETA [\d:-]+ loss", text)
     assert "wrote" in text.split("\r\x1b[K")[-1]
 
 
