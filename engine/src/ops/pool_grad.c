@@ -74,6 +74,16 @@ static void find_first_max(const band *b, pool_window h, pool_window w)
 
 static bool is_ours(const band *b, int64_t row) { return row >= b->from && row < b->to; }
 
+/* dx += dy where tap t won. Elsewhere 0 is added, which changes nothing. */
+static void add_where(float *restrict dx, const float *restrict dy, const int32_t *restrict which,
+                      int32_t t, size_t c)
+{
+    for (size_t j = 0; j < c; j++) {
+        const float v = dy[j];
+        dx[j] += which[j] == t ? v : 0.0f;
+    }
+}
+
 static void max_backward(const band *b, const float *dy, pool_window h, pool_window w)
 {
     const size_t c = b->p->c;
@@ -83,11 +93,8 @@ static void max_backward(const band *b, const float *dy, pool_window h, pool_win
     find_first_max(b, h, w);
     for (int64_t i = 0; i < h.taps; i++)
         for (int64_t k = 0; k < w.taps; k++, t++) {
-            float *dx = b->dx + tap_at(b, h, w, i, k);
-            if (!is_ours(b, h.first + i * h.step))
-                continue;
-            for (size_t j = 0; j < c; j++)
-                dx[j] += b->which[j] == t ? dy[j] : 0.0f;
+            if (is_ours(b, h.first + i * h.step))
+                add_where(b->dx + tap_at(b, h, w, i, k), dy, b->which, t, c);
         }
 }
 

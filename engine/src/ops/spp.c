@@ -212,10 +212,10 @@ static void grad_run(const op_exec *x, int phase, size_t task, void *scratch)
         const size_t level = (size_t)s.levels[k], bins = level * level;
         for (size_t i = 0; i < bins; i++) {
             const bin at = bin_at(&s, level, i);
-            const size_t w = at.x1 - at.x0;
+            const uint32_t w = (uint32_t)(at.x1 - at.x0); /* 32-bit division is much faster */
             first_max_of_bin(which, map, &s, &b, at, x->op->krn);
             for (size_t j = 0; j < b.n; j++) {
-                const size_t k_th = (size_t)which[j];
+                const uint32_t k_th = (uint32_t)which[j];
                 const size_t place = (at.y0 + k_th / w) * s.w + at.x0 + k_th % w;
                 dx[place * s.c + j] += dy[(b.first + j) * bins + i];
             }
