@@ -155,6 +155,134 @@ const char *check_softmax_f32_text(krn_softmax_f32_fn *fn)
     return wrong;
 }
 
+enum { MAX_ROWS = 21 };
+
+/* Rows of small integers (many ties), some with specials, each between guard bands. */
+typedef struct rows {
+    float *row[MAX_ROWS], *best;
+    int32_t *which;
+    size_t n, c;
+} rows;
+
+static void make_rows(rows *r, size_t n, size_t c, int kind)
+{
+    uint64_t seed = check_seed() + n * 1000 + c;
+    const size_t len = c * sizeof(float);
+    r->n = n;
+    r->c = c;
+    r->best = check_guard_new(len);
+    r->which = check_guard_new(len);
+    for (size_t i = 0; i < n; i++) {
+        r->row[i] = check_guard_new(len);
+        for (size_t j = 0; j < c; j++)
+            r->row[i][j] = kind == 0 ? (float)check_random_int(&seed, -2, 2)
+                                     : special(check_random(&seed) % 11, &seed);
+    }
+}
+
+/* Frees them; did nothing outside change? */
+static bool free_rows(rows *r)
+{
+    const size_t len = r->c * sizeof(float);
+    bool ok = band_ok(r->best, len) && band_ok(r->which, len);
+    for (size_t i = 0; i < r->n; i++) {
+        ok = ok && band_ok(r->row[i], len);
+        check_guard_free(r->row[i]);
+    }
+    check_guard_free(r->best);
+    check_guard_free(r->which);
+    return ok;
+}
+
+/* The row whose value column j must have. */
+static size_t winner(const rows *r, size_t j)
+{
+    size_t at = 0;
+    for (size_t i = 1; i < r->n; i++) {
+        const float v = r->row[i][j], best = r->row[at][j];
+        if (best == best && (v > best || v != v))
+            at = i;
+    }
+    return at;
+}
+
+static const char *max_case(krn_max_f32_fn *fn, size_t n, size_t c, int kind, bool in_place)
+{
+    rows r;
+    const char *wrong = NULL;
+    make_rows(&r, n, c, kind);
+    float *want = malloc(c * sizeof *want), *y = in_place ? r.row[n / 2] : r.best;
+    for (size_t j = 0; j < c; j++)
+        want[j] = r.row[winner(&r, j)][j];
+    fn(y, (const float *const *)r.row, n, c);
+    for (size_t j = 0; j < c && !wrong; j++)
+        if (!same(y[j], want[j]))
+            wrong = WRONG("%zu rows of %zu: y[%zu] = %g, not %g", n, c, j, (double)y[j],
+                          (double)want[j]);
+    if (!free_rows(&r) && !wrong)
+        wrong = WRONG("%zu rows of %zu: writes outside", n, c);
+    free(want);
+    return wrong;
+}
+
+/* All rows at once, or in two calls where the second goes on from the first. */
+static const char *argmax_case(krn_argmax_f32_fn *fn, size_t n, size_t c, int kind, size_t split)
+{
+    rows r;
+    const char *wrong = NULL;
+    make_rows(&r, n, c, kind);
+    if (split)
+        fn(r.best, r.which, (const float *const *)r.row, split, 0, c);
+    fn(r.best, r.which, (const float *const *)r.row + split, n - split, (int32_t)split, c);
+    for (size_t j = 0; j < c && !wrong; j++) {
+        const size_t at = winner(&r, j);
+        if (r.which[j] != (int32_t)at || !same(r.best[j], r.row[at][j]))
+            wrong = WRONG("%zu rows of %zu: column %zu: row %d with %g, not row %zu with %g", n, c,
+                          j, r.which[j], (double)r.best[j], at, (double)r.row[at][j]);
+    }
+    if (!free_rows(&r) && !wrong)
+        wrong = WRONG("%zu rows of %zu: writes outside", n, c);
+    return wrong;
+}
+
+static const size_t row_counts[] = {1, 2, 3, 4, 9, MAX_ROWS};
+enum { N_ROW_COUNTS = sizeof row_counts / sizeof *row_counts };
+
+const char *check_max_f32_text(krn_max_f32_fn *fn)
+{
+    const char *wrong = NULL;
+    for (int w = 0; w < N_WIDTHS; w++)
+        for (int n = 0; n < N_ROW_COUNTS; n++)
+            for (int kind = 0; kind < 4 && !wrong; kind++)
+                wrong = max_case(fn, row_counts[n], widths[w], kind / 2, kind & 1);
+    return wrong;
+}
+
+const char *check_argmax_f32_text(krn_argmax_f32_fn *fn)
+{
+    const char *wrong = NULL;
+    for (int w = 0; w < N_WIDTHS; w++)
+        for (int n = 0; n < N_ROW_COUNTS; n++)
+            for (int kind = 0; kind < 4 && !wrong; kind++)
+                wrong = argmax_case(fn, row_counts[n], widths[w], kind / 2,
+                                    kind & 1 ? row_counts[n] / 2 : 0);
+    return wrong;
+}
+
+void check_max_f32(krn_max_f32_fn *fn, const char *name)
+{
+    const char *wrong = check_max_f32_text(fn);
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+}
+
+void check_argmax_f32(krn_argmax_f32_fn *fn, const char *name)
+{
+    const char *wrong = check_argmax_f32_text(fn);
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+}
+
 void check_prelu_f32(krn_prelu_f32_fn *fn, const char *name)
 {
     const char *wrong = check_prelu_f32_text(fn);

@@ -81,6 +81,78 @@ static void softmax_nan_spreads(float *y, const float *x, size_t rows, size_t c)
         y[i] = NAN;
 }
 
+static void max_ignores_nan(float *y, const float *const *row, size_t rows, size_t c)
+{
+    for (size_t j = 0; j < c; j++) {
+        float best = row[0][j];
+        for (size_t r = 1; r < rows; r++)
+            best = fmaxf(best, row[r][j]);
+        y[j] = best;
+    }
+}
+
+static void max_lost_row(float *y, const float *const *row, size_t rows, size_t c)
+{
+    krn_max_f32__ref(y, row, rows > 4 ? rows - 1 : rows, c);
+}
+
+static void max_past(float *y, const float *const *row, size_t rows, size_t c)
+{
+    krn_max_f32__ref(y, row, rows, c);
+    y[c] = 0;
+}
+
+static void max_row_by_row(float *y, const float *const *row, size_t rows, size_t c)
+{
+    memcpy(y, row[0], c * sizeof *y); /* wrong where y is a later row */
+    for (size_t r = 1; r < rows; r++)
+        for (size_t j = 0; j < c; j++)
+            y[j] = row[r][j] > y[j] || row[r][j] != row[r][j] ? row[r][j] : y[j];
+}
+
+static void argmax_last(float *best, int32_t *which, const float *const *row, size_t rows,
+                        int32_t first, size_t c)
+{
+    krn_argmax_f32__ref(best, which, row, rows, first, c);
+    for (size_t j = 0; j < c; j++)
+        for (size_t r = 0; r < rows; r++)
+            if (row[r][j] == best[j])
+                which[j] = first + (int32_t)r;
+}
+
+static void argmax_forgets(float *best, int32_t *which, const float *const *row, size_t rows,
+                           int32_t first, size_t c)
+{
+    krn_argmax_f32__ref(best, which, row, rows, 0, c);
+    for (size_t j = 0; j < c; j++)
+        which[j] += first;
+}
+
+static void argmax_last_nan(float *best, int32_t *which, const float *const *row, size_t rows,
+                            int32_t first, size_t c)
+{
+    krn_argmax_f32__ref(best, which, row, rows, first, c);
+    for (size_t j = 0; j < c; j++)
+        for (size_t r = 0; r < rows; r++)
+            if (row[r][j] != row[r][j])
+                which[j] = first + (int32_t)r;
+}
+
+static void test_max_faults(void **state)
+{
+    krn_max_f32_fn *const faults[] = {max_ignores_nan, max_lost_row, max_past, max_row_by_row};
+    krn_argmax_f32_fn *const arg_faults[] = {argmax_last, argmax_forgets, argmax_last_nan};
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        if (!check_max_f32_text(faults[i]))
+            fail_msg("max fault %zu was not noticed", i);
+    for (size_t i = 0; i < sizeof arg_faults / sizeof *arg_faults; i++)
+        if (!check_argmax_f32_text(arg_faults[i]))
+            fail_msg("argmax fault %zu was not noticed", i);
+    assert_null(check_max_f32_text(krn_max_f32__ref));
+    assert_null(check_argmax_f32_text(krn_argmax_f32__ref));
+}
+
 static void test_prelu_faults(void **state)
 {
     krn_prelu_f32_fn *const faults[] = {max_form,  prelu_tail,     prelu_past,
@@ -106,6 +178,7 @@ static void test_softmax_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_prelu_faults),
-                                       cmocka_unit_test(test_softmax_faults)};
+                                       cmocka_unit_test(test_softmax_faults),
+                                       cmocka_unit_test(test_max_faults)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
