@@ -432,7 +432,7 @@ prelu_status mdl_dataset_open(mdl_dataset **out, const char *dir, const char *sp
     char path[MAX_PATH];
     prelu_status st = PRELU_OK;
     mdl_dataset *d = NULL;
-    if (strcmp(split, "train") && strcmp(split, "val"))
+    if (strcmp(split, "train") != 0 && strcmp(split, "val") != 0)
         return prelu_fail(err, PRELU_E_ARG, "split \"%s\" is neither train nor val", split);
     PRELU_TRY(join(path, err, dir, split, NULL, NULL));
     d = prelu_calloc(1, sizeof *d);
@@ -446,7 +446,7 @@ prelu_status mdl_dataset_open(mdl_dataset **out, const char *dir, const char *sp
         st = open_folders(d, ids, n_ids, err);
     else if (!is_folder(dir))
         st = prelu_fail(err, PRELU_E_NOTFOUND, "%s: no such folder", dir);
-    else if ((st = idx_path(d, "images-idx3", path, NULL)))
+    else if (idx_path(d, "images-idx3", path, NULL))
         st = prelu_fail(err, PRELU_E_NOTFOUND,
                         "%s: holds neither %s/<class>/*.jpg nor %s-images-"
                         "idx3-ubyte.gz",

@@ -122,7 +122,7 @@ static prelu_status digest_names(const mdl_dataset *d, digest_work *w, prelu_err
     size_t n = d->is_idx ? 2 : d->n_pictures;
     for (size_t i = 0; i < n; i++) {
         if (d->is_idx) {
-            const char *stem = strcmp(d->split, "train") ? "t10k" : "train";
+            const char *stem = strcmp(d->split, "train") != 0 ? "t10k" : "train";
             size_t len;
             FILE *f;
             snprintf(name, sizeof name, "%s-%s-ubyte.gz", stem, i ? "labels-idx1" : "images-idx3");

@@ -207,7 +207,7 @@ static prelu_status get_head(const reader *r, head *h, uint64_t *body)
     if (!S_ISREG(s.st_mode))
         return prelu_fail(r->err, PRELU_E_FORMAT, "%s: not a regular file", r->path);
     PRELU_TRY(get(r, h, sizeof *h));
-    if (memcmp(h->magic, MAGIC, sizeof h->magic))
+    if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
         return prelu_fail(r->err, PRELU_E_FORMAT, "%s: not a checkpoint", r->path);
     if (h->describe_len > MAX_TEXT || h->extra_len > MAX_TEXT ||
         __builtin_mul_overflow(h->total, 2u, &floats) ||
@@ -243,7 +243,7 @@ static prelu_status check_digest(const reader *r, uint64_t body)
         st = get(r, want, sizeof want);
     if (!st) {
         sha256_digest(&sha, sizeof have, have);
-        if (memcmp(want, have, sizeof want))
+        if (memcmp(want, have, sizeof want) != 0)
             st = prelu_fail(r->err, PRELU_E_FORMAT, "%s: damaged (checksum)", r->path);
     }
     prelu_free(piece);
@@ -255,7 +255,7 @@ static prelu_status compare_text(const reader *r, const char *file, const char *
 {
     while (*file && *net) {
         size_t a = strcspn(file, "\n"), b = strcspn(net, "\n");
-        if (a != b || memcmp(file, net, a))
+        if (a != b || memcmp(file, net, a) != 0)
             return prelu_fail(r->err, PRELU_E_ARG,
                               "%s is of another network: it has %.*s, the network %.*s", r->path,
                               (int)(a > 80 ? 80 : a), file, (int)(b > 80 ? 80 : b), net);
@@ -308,7 +308,7 @@ static prelu_status get_texts(const reader *r, const head *h, loaded *l)
     l->extra = prelu_calloc(h->extra_len + 1, 1);
     if (!l->text || !l->extra)
         return prelu_fail(r->err, PRELU_E_NOMEM, "checkpoint: %llu bytes",
-                          (unsigned long long)(h->describe_len + h->extra_len));
+                          (unsigned long long)h->describe_len + h->extra_len);
     PRELU_TRY(get(r, l->text, h->describe_len));
     return get(r, l->extra, h->extra_len);
 }
@@ -316,7 +316,7 @@ static prelu_status get_texts(const reader *r, const head *h, loaded *l)
 prelu_status prelu_checkpoint_load(prelu_trainer *t, const char *path, char **extra, prelu_err *err)
 {
     reader r = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), .path = path, .err = err};
-    head h;
+    head h = {.steps = 0};
     loaded l = {0};
     uint64_t body = 0;
     char *net = NULL;

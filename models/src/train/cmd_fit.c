@@ -32,7 +32,7 @@ static prelu_status parse_rates(fit_options *o, const train_args *a, prelu_err *
     PRELU_TRY(train_double(a, "weight-decay", 0, 1, 0.0005, &o->weight_decay, err));
     PRELU_TRY(train_double(a, "label-smoothing", 0, 0.99, 0, &o->label_smoothing, err));
     PRELU_TRY(train_double(a, "warmup", 0, 1e6, 0, &o->warmup, err));
-    if (strcmp(schedule, "cosine") && strcmp(schedule, "step"))
+    if (strcmp(schedule, "cosine") != 0 && strcmp(schedule, "step") != 0)
         return prelu_fail(err, PRELU_E_ARG, "--lr-schedule '%.20s' is none of: step, cosine",
                           schedule);
     o->cosine = !strcmp(schedule, "cosine");

@@ -183,7 +183,7 @@ static prelu_status same_run(const char *want, const char *have, prelu_err *err)
         size_t n = strcspn(s, " "), len = 0, want_len = strcspn(s + n + 1, "\n");
         snprintf(key, sizeof key, "%.*s", (int)n, s);
         const char *value = find_line(have, key, &len);
-        if (!value || len != want_len || memcmp(value, s + n + 1, len))
+        if (!value || len != want_len || memcmp(value, s + n + 1, len) != 0)
             return prelu_fail(err, PRELU_E_ARG, "--resume: the run has %s %.*s, not %.*s", key,
                               (int)(len > 64 ? 64 : len), value ? value : "?",
                               (int)(want_len > 64 ? 64 : want_len), s + n + 1);

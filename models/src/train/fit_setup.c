@@ -42,14 +42,14 @@ static prelu_status load_init(fit *f, prelu_err *err)
 {
     PRELU_TRY(prelu_model_load(&f->model, f->o.init, NULL, err));
     const prelu_model *m = f->model;
-    if (f->o.net.arch && (!m->arch || strcmp(m->arch, f->o.net.arch)))
+    if (f->o.net.arch && (!m->arch || strcmp(m->arch, f->o.net.arch) != 0))
         return prelu_fail(err, PRELU_E_ARG, "--init %s is of architecture %s, not %s", f->o.init,
                           m->arch ? m->arch : "unknown", f->o.net.arch);
     if (m->classes != f->train->n_classes)
         return prelu_fail(err, PRELU_E_ARG, "--init %s has %d classes, the data %d", f->o.init,
                           m->classes, f->train->n_classes);
     for (int i = 0; i < m->classes; i++)
-        if (m->labels[i].id[0] && strcmp(m->labels[i].id, f->train->classes[i].id))
+        if (m->labels[i].id[0] && strcmp(m->labels[i].id, f->train->classes[i].id) != 0)
             return prelu_fail(err, PRELU_E_ARG, "--init %s: class %d is %s, in the data %s",
                               f->o.init, i, m->labels[i].id, f->train->classes[i].id);
     return PRELU_OK;
