@@ -6,7 +6,7 @@ void krn_max_f32__ref(float *y, const float *const *row, size_t rows, size_t c)
         float best = row[0][j];
         for (size_t r = 1; r < rows; r++) {
             const float v = row[r][j];
-            best = (v > best) | (v != v) ? v : best;
+            best = ((v > best) | (v != v)) ? v : best;
         }
         y[j] = best;
     }
