@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_LINE 4096
+#define MAX_LINE 65536 /* two paths of 4096 bytes, six bytes of JSON for each, and the rest */
 
 static prelu_status fail_errno(prelu_err *err, const char *path)
 {
