@@ -16,7 +16,7 @@ static void scores(prelu_session *s, const prelu_view *views, size_t n, float *o
     memcpy(out, prelu_session_output(s, 1), n * SMALL_CLASSES * sizeof *out);
 }
 
-static void test_bits(void **state)
+static void try_precision(prelu_precision precision)
 {
     prelu_graph *g = small_net(check_seed());
     prelu_plan *plan = NULL;
@@ -24,9 +24,9 @@ static void test_bits(void **state)
     prelu_err err = {0};
     float want[IMAGES][SMALL_CLASSES], got[IMAGES * SMALL_CLASSES];
     uint8_t *px = small_views(views, IMAGES, SIDE_H, SIDE_W, 3);
-    (void)state;
+    const prelu_plan_options options = {.precision = precision};
     check_ok(prelu_cpu_init(&err), &err);
-    check_ok(prelu_plan_create(&plan, g, NULL, &err), &err);
+    check_ok(prelu_plan_create(&plan, g, &options, &err), &err);
     prelu_graph_destroy(&g);
     for (int threads = 0; threads < 4; threads++) {
         prelu_pool *pool = NULL;
@@ -50,6 +50,14 @@ static void test_bits(void **state)
         assert_true(want[0][k] != want[0][0] && isfinite(want[0][k]));
     prelu_plan_destroy(&plan);
     free(px);
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    try_precision(PRELU_PRECISION_FP32);
+    try_precision(PRELU_PRECISION_BF16);
+    try_precision(PRELU_PRECISION_INT8FC);
 }
 
 int main(void)

@@ -4,13 +4,6 @@
 #include "prelu/graph.h"
 #include "prelu/threads.h"
 
-typedef enum prelu_precision {
-    PRELU_PRECISION_AUTO,
-    PRELU_PRECISION_FP32,
-    PRELU_PRECISION_BF16,
-    PRELU_PRECISION_INT8FC
-} prelu_precision;
-
 /** "auto", "fp32", ... ; parse: E_ARG with the list of names. */
 const char *prelu_precision_name(prelu_precision p);
 PRELU_MUST_CHECK prelu_status prelu_precision_parse(prelu_precision *out, const char *text,
@@ -18,7 +11,8 @@ PRELU_MUST_CHECK prelu_status prelu_precision_parse(prelu_precision *out, const 
 
 typedef struct prelu_plan_options {
     prelu_precision precision;
-    prelu_pool *pool;           /* packs weights in parallel; NULL = here */
+    bool int8fc_agrees; /* the file says that int8 fc weights keep top-1: auto may use them */
+    prelu_pool *pool;   /* packs weights in parallel; NULL = here */
     const prelu_value *outputs; /* values to compute; NULL = the graph's outputs */
     int n_outputs;
     bool training; /* keep Dropout and BatchNormalization as the trainer's graph has them; no fusion

@@ -17,6 +17,16 @@ typedef enum prelu_dtype {
     PRELU_BOOL
 } prelu_dtype;
 
+/** Arithmetic of a plan: fp32; bf16 = bf16 operands, f32 sums, in convolutions and fully connected
+ *  layers; int8fc = the same with int8 weights (a scale per unit) in fully connected layers; auto =
+ *  per layer what is fastest on this CPU within the accuracy contract. */
+typedef enum prelu_precision {
+    PRELU_PRECISION_AUTO,
+    PRELU_PRECISION_FP32,
+    PRELU_PRECISION_BF16,
+    PRELU_PRECISION_INT8FC
+} prelu_precision;
+
 /** Bytes of one element. */
 size_t prelu_dtype_size(prelu_dtype t);
 const char *prelu_dtype_name(prelu_dtype t);

@@ -129,15 +129,32 @@ static prelu_status align_constant(prelu_graph *g, prelu_value v, prelu_err *err
     return PRELU_OK;
 }
 
-static prelu_status pack_node(prelu_plan *p, int i, prelu_pool *pool, prelu_err *err)
+/* auto: bf16 pays where there are tiles to multiply it; elsewhere Winograd in f32 is faster. int8
+ * weights only where somebody has measured that they change no answers. */
+static prelu_precision precision_of(const prelu_node *n, const prelu_plan_options *o)
+{
+    const bool fc = strcmp(n->op, "Gemm") == 0 || strcmp(n->op, "MatMul") == 0;
+    if (o->precision == PRELU_PRECISION_INT8FC)
+        return fc ? PRELU_PRECISION_INT8FC : PRELU_PRECISION_BF16;
+    if (o->precision != PRELU_PRECISION_AUTO)
+        return o->precision;
+    if (fc && o->int8fc_agrees)
+        return PRELU_PRECISION_INT8FC;
+    return krn_table_get()->isa & KRN_AMX ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
+}
+
+static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o, prelu_err *err)
 {
     const prelu_node *n = &p->g->nodes[i];
     op_instance *inst = &p->ops[i];
     op_tensor in[PRELU_MAX_INPUTS];
     prelu_err inner = {0};
     uint64_t consumed = 0;
-    *inst =
-        (op_instance){.def = op_find(n->op), .node = n, .krn = krn_table_get(), .id = (uint64_t)i};
+    *inst = (op_instance){.def = op_find(n->op),
+                          .node = n,
+                          .krn = krn_table_get(),
+                          .precision = precision_of(n, o),
+                          .id = (uint64_t)i};
     for (int k = 0; k < n->n_in; k++) {
         in[k] = (op_tensor){.shape.rank = -1};
         if (n->in[k] == PRELU_NONE)
@@ -151,7 +168,7 @@ static prelu_status pack_node(prelu_plan *p, int i, prelu_pool *pool, prelu_err 
                             .constant = v->is_constant};
     }
     if (inst->def->pack) {
-        const prelu_status st = inst->def->pack(inst, in, n->n_in, pool, &consumed, &inner);
+        const prelu_status st = inst->def->pack(inst, in, n->n_in, o->pool, &consumed, &inner);
         p->packed_bytes += inst->packed_len;
         if (st)
             return prelu_fail(err, st, "%s node '%.80s': %s", n->op, n->name, inner.text);
@@ -185,7 +202,7 @@ static prelu_status build(prelu_plan *p, const prelu_graph *g, const prelu_plan_
     if (!p->ops || !p->owned)
         return prelu_fail(err, PRELU_E_NOMEM, "plan: %d nodes", p->g->n_nodes);
     for (int i = 0; i < p->g->n_nodes; i++)
-        PRELU_TRY(pack_node(p, i, o->pool, err));
+        PRELU_TRY(pack_node(p, i, o, err));
     forget_data(p->g);
     return PRELU_OK;
 }
@@ -197,9 +214,6 @@ prelu_status prelu_plan_create(prelu_plan **out, const prelu_graph *g,
     const prelu_plan_options *o = options ? options : &none;
     prelu_plan *p;
     prelu_status st;
-    if (o->precision != PRELU_PRECISION_AUTO && o->precision != PRELU_PRECISION_FP32)
-        return prelu_fail(err, PRELU_E_UNSUPPORTED, "precision %s is not supported; fp32 or auto",
-                          prelu_precision_name(o->precision));
     p = prelu_calloc(1, sizeof *p);
     if (!p)
         return prelu_fail(err, PRELU_E_NOMEM, "plan: %zu bytes", sizeof *p);

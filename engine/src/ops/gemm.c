@@ -1,3 +1,4 @@
+#include "ops/fc.h"
 #include "ops/product.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
@@ -8,6 +9,7 @@
  * b is packed once when constant, else by phase 0 of every run. c is one row for all rows of y
  * (a bias), or is spread to (m,n) by phase 0. */
 enum { IN_A, IN_B, IN_C, IN_SLOPE };
+enum { HEAD = 64 }; /* floats before bias, slopes and panels in a packed block */
 
 typedef struct dims {
     size_t m, n, k;
@@ -15,7 +17,9 @@ typedef struct dims {
 } dims;
 
 typedef struct packed {
-    const float *bias, *slope, *panels; /* in the same block; NULL = absent */
+    const float *bias, *slope; /* in the same block; NULL = absent */
+    const float *panels;       /* f32 */
+    op_fc low;                 /* bf16 or int8 instead */
 } packed;
 
 static bool product_dims(const prelu_node *node, const prelu_shape *a, const prelu_shape *b,
@@ -97,14 +101,16 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     job.d.tb = prelu_node_int(inst->node, "transB", 0) != 0;
     job.d.n = (size_t)b->dim[job.d.tb ? 0 : 1];
     job.d.k = (size_t)b->dim[job.d.tb ? 1 : 0];
+    op_fc low = op_fc_choose(inst, job.d.n, job.d.k);
     const size_t row = (job.d.n + 15) / 16 * 16, panels = op_panels(krn, job.d.n);
-    inst->packed_len = (16 + 2 * row + panels * krn->nr * job.d.k) * sizeof(float);
+    const size_t weights = low.kind ? low.bytes : panels * krn->nr * job.d.k * sizeof(float);
+    inst->packed_len = (HEAD + 2 * row) * sizeof(float) + weights;
     packed *p = prelu_alloc(inst->packed_len);
     if (!p)
         return prelu_fail(err, PRELU_E_NOMEM, "weights: %zu bytes", inst->packed_len);
-    float *bias = (float *)(void *)p + 16, *slope = bias + row;
+    float *bias = (float *)(void *)p + HEAD, *slope = bias + row;
     job.panels = slope + row;
-    *p = (packed){.panels = job.panels};
+    *p = (packed){.panels = job.panels, .low = low};
     inst->packed = p;
     *consumed = 1u << IN_B;
     if (n_in > IN_C && in[IN_C].data && is_row(&in[IN_C].shape, job.d.n)) {
@@ -119,8 +125,11 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         p->slope = slope;
         *consumed |= 1u << IN_SLOPE;
     }
-    prelu_pool_run(pool, panels, pack_task, &job);
-    inst->algorithm = krn->name;
+    if (low.kind)
+        op_fc_pack(&p->low, job.panels, job.b, job.d.tb, job.alpha, pool);
+    else
+        prelu_pool_run(pool, panels, pack_task, &job);
+    inst->algorithm = low.kind ? low.name : krn->name;
     return PRELU_OK;
 }
 
@@ -128,25 +137,33 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
  * are read in place. Many rows: a is laid out per task, so tasks take several panels. OpenBLAS
  * (nr = 1) gets fixed blocks of zero-padded rows instead, because its bits change with the shape.
  */
-enum { FEW_ROWS = 4, WIDE = 256, BLAS_ROWS = 16, BLAS_COLS = 512 };
+enum { FEW_ROWS = OP_FC_FEW_ROWS, WIDE = 256, BLAS_ROWS = 16, BLAS_COLS = 512 };
 
 typedef struct cut {
     size_t panels, row_block, row_blocks, col_blocks, part, lda;
     bool in_place, padded;
 } cut;
 
+/* A low-precision product is cut as the f32 product of its tile would be. */
+static krn_gemm tile_of(const op_instance *inst)
+{
+    const packed *p = inst->packed;
+    krn_gemm t = *inst->krn->gemm_f32;
+    if (p && p->low.kind)
+        t = (krn_gemm){.mr = p->low.mr, .nr = p->low.nr, .mc = p->low.mc, .kc = p->low.kc};
+    return t;
+}
+
 static cut cut_product(const dims *d, const krn_gemm *krn)
 {
     cut c = {.panels = op_panels(krn, d->n)};
-    c.padded = krn->nr == 1;
+    c.padded = krn->nr == 1 && krn->run;
     c.in_place = !c.padded && (d->ta || d->m <= FEW_ROWS);
     c.part = op_min(krn->kc, d->k);
     c.row_block = c.padded ? BLAS_ROWS : krn->mc;
     c.row_blocks = (d->m + c.row_block - 1) / c.row_block;
     const size_t width = c.padded ? BLAS_COLS : d->m <= FEW_ROWS ? krn->nr : WIDE;
     c.col_blocks = (d->n + width - 1) / width;
-    if (!c.padded && c.row_blocks * c.col_blocks > 1024 && d->m <= FEW_ROWS)
-        c.col_blocks = 1024;
     c.lda = op_lda(c.part);
     return c;
 }
@@ -164,7 +181,8 @@ static bool spreads_c(const op_instance *inst, const op_tensor *in, int n_in, si
 static prelu_status prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
                             op_work *work, prelu_err *err)
 {
-    const krn_gemm *krn = inst->krn->gemm_f32;
+    const packed *pk = inst->packed;
+    const krn_gemm tile = tile_of(inst), *krn = &tile;
     dims d;
     size_t floats = 0, spread = 0, bytes;
     (void)out;
@@ -192,7 +210,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         4.0 * (double)(d.n * d.k) / (double)c.col_blocks; /* bytes of b, as time */
     if (c.padded)                                         /* rows of a and of y */
         work->scratch = (c.row_block * d.k + c.row_block * BLAS_COLS) * sizeof(float);
-    else if (!c.in_place)
+    else if (!c.in_place || (pk && pk->low.kind))
         work->scratch = c.row_block * c.lda * sizeof(float);
     return PRELU_OK;
 }
@@ -273,7 +291,7 @@ static void block(const krn_gemm *krn, const dims *d, const cut *c, const float 
 
 static void run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const krn_gemm *krn = x->op->krn->gemm_f32;
+    const krn_gemm tile = tile_of(x->op), *krn = &tile;
     const packed *p = x->op->packed;
     dims d;
     (void)product_dims(x->op->node, &x->in[IN_A].shape, &x->in[IN_B].shape, &d);
@@ -304,7 +322,10 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
     const bool plain = !ep.bias && !ep.residual && ep.act == KRN_ACT_NONE;
     const float *b = first ? panels : p->panels;
     float *y = (float *)x->out[0].data + row.from * d.n + col.from;
-    if (c.padded)
+    if (p && p->low.kind)
+        op_fc_block(&p->low, x->in[IN_A].data, d.k, d.ta ? d.m : 0, row.from, row.to - row.from,
+                    col.from, col.to - col.from, y, d.n, plain ? NULL : &ep, scratch);
+    else if (c.padded)
         padded_block(krn, &d, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);
     else
         block(krn, &d, &c, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);

@@ -34,8 +34,9 @@ typedef struct op_instance {
     const krn_table *krn;
     void *packed; /* made by def->pack; freed with prelu_free by the plan */
     size_t packed_len;
-    const char *algorithm; /* static text for describe --plan; NULL = def->name */
-    uint64_t id;           /* stable per node: dropout's stream */
+    const char *algorithm;     /* static text for describe --plan; NULL = def->name */
+    prelu_precision precision; /* asked of constant weights; AUTO never comes here */
+    uint64_t id;               /* stable per node: dropout's stream */
 } op_instance;
 
 typedef struct op_exec {

@@ -1,0 +1,31 @@
+#ifndef OP_FC_H
+#define OP_FC_H
+#include "ops/op.h"
+#include "prelu/threads.h"
+
+/** Constant weights of a fully connected layer in bf16, or in int8 with a scale for each unit. A
+ *  precision is the same at every batch size: one row runs the same kernel with fewer rows. */
+typedef enum op_fc_kind { OP_FC_F32, OP_FC_BF16, OP_FC_I8 } op_fc_kind;
+enum { OP_FC_FEW_ROWS = 4 }; /* up to here a's rows are read in place */
+
+typedef struct op_fc {
+    op_fc_kind kind;
+    size_t n, k, kp; /* kp: k filled up to the kernel's unit */
+    size_t mr, nr, mc, kc;
+    size_t bytes; /* of scales and panels */
+    const char *name;
+    const krn_table *krn;
+    const float *scale; /* int8: n values */
+    const void *panels;
+} op_fc;
+
+/** By inst->precision; kind OP_FC_F32 = not here. */
+op_fc op_fc_choose(const op_instance *inst, size_t n, size_t k);
+/** Fill `at` (f->bytes, 64-byte aligned) from b: (n,k) rows if `rows`, else (k,n); times alpha. */
+void op_fc_pack(op_fc *f, void *at, const float *b, bool rows, float alpha, prelu_pool *pool);
+/** Rows row..row+m-1, units col..col+n-1 of y (already there), ldy floats apart. a: (.., k) f32
+ *  rows; or, with `turned` = its row count, (k, turned).
+ *  @param scratch  mc rows of op_lda(kc) floats. */
+void op_fc_block(const op_fc *f, const float *a, size_t k, size_t turned, size_t row, size_t m,
+                 size_t col, size_t n, float *y, size_t ldy, const krn_epilogue *ep, void *scratch);
+#endif
