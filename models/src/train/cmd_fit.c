@@ -96,7 +96,7 @@ static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t
 
 static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
 {
-    char dir[4096];
+    char dir[4096], quoted[2048];
     prelu_status st;
     fit *f = prelu_calloc(1, sizeof *f);
     if (!f)
@@ -114,6 +114,9 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
         st = train_fit_write_model(f, err);
     if (st == PRELU_E_CANCELLED)
         *exit_code = train_stop_code();
+    else if (st && f->run.log >= 0)
+        train_run_log(&f->run, "{\"event\":\"failed\",\"error\":%s}",
+                      train_quote(err->text, quoted, sizeof quoted));
     train_fit_deinit(f);
     prelu_free(f);
     return st;
