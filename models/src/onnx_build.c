@@ -46,8 +46,7 @@ static onnx_slot *find(const onnx_build *b, const char *name)
     return e ? &b->slots[e - 1] : NULL;
 }
 
-static prelu_status define(onnx_build *b, const char *name, const onnx_tensor *t, prelu_value v,
-                           int rank)
+static prelu_status define(onnx_build *b, const char *name, onnx_tensor *t, prelu_value v, int rank)
 {
     uint32_t *e = entry_of(b, name);
     if (!*name)
@@ -177,7 +176,7 @@ prelu_status onnx_alias(onnx_build *b, const onnx_slot *of)
     return define(b, b->node->out[0], of->t, of->v, of->rank);
 }
 
-prelu_status onnx_define_constant(onnx_build *b, const onnx_tensor *t)
+prelu_status onnx_define_constant(onnx_build *b, onnx_tensor *t)
 {
     if (b->node->n_out < 1)
         return onnx_fail(b, PRELU_E_FORMAT, "it has no output");

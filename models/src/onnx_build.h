@@ -8,9 +8,9 @@
 /** What a name of the file stands for. */
 typedef struct onnx_slot {
     const char *name;
-    const onnx_tensor *t; /* a constant, put into the graph when a node first computes with it */
-    prelu_value v;        /* PRELU_NONE: a constant not in the graph yet */
-    int rank;             /* -1 unknown */
+    onnx_tensor *t; /* a constant, put into the graph when a node first computes with it */
+    prelu_value v;  /* PRELU_NONE: a constant not in the graph yet */
+    int rank;       /* -1 unknown */
 } onnx_slot;
 
 typedef struct onnx_build {
@@ -71,7 +71,7 @@ PRELU_MUST_CHECK prelu_status onnx_emit_helper(onnx_build *b, const char *op, co
 /** Let output 0 be another name of a slot. */
 PRELU_MUST_CHECK prelu_status onnx_alias(onnx_build *b, const onnx_slot *of);
 /** Let output 0 be a constant. */
-PRELU_MUST_CHECK prelu_status onnx_define_constant(onnx_build *b, const onnx_tensor *t);
+PRELU_MUST_CHECK prelu_status onnx_define_constant(onnx_build *b, onnx_tensor *t);
 /** Shape of a value at batch 1 and the crop's size. */
 PRELU_MUST_CHECK prelu_status onnx_shape_of(onnx_build *b, prelu_value v, prelu_shape *out);
 /** E_FORMAT / E_UNSUPPORTED with "node 'x' (Op): " in front. */

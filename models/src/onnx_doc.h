@@ -11,12 +11,13 @@ typedef struct onnx_tensor {
     prelu_shape shape;
     const void *data; /* row-major, little-endian, perhaps unaligned; checked to be complete */
     size_t count;
+    const void *floats; /* NULL, or converted once for all uses */
 } onnx_tensor;
 
 typedef struct onnx_attr {
     prelu_attr a; /* name NULL: of a kind that has no prelu_attr */
     const char *name;
-    const onnx_tensor *t; /* a tensor attribute, else NULL */
+    onnx_tensor *t; /* a tensor attribute, else NULL */
 } onnx_attr;
 
 typedef struct onnx_node {
@@ -69,6 +70,6 @@ int64_t onnx_tensor_int(const onnx_tensor *t, size_t i);
 float onnx_tensor_float(const onnx_tensor *t, size_t i);
 /** All elements as f32: the tensor's own memory if it is f32, else converted into `pile`.
  *  @return E_UNSUPPORTED a type that is no float. */
-PRELU_MUST_CHECK prelu_status onnx_tensor_floats(const onnx_tensor *t, mdl_pile *pile,
-                                                 const void **out, prelu_err *err);
+PRELU_MUST_CHECK prelu_status onnx_tensor_floats(onnx_tensor *t, mdl_pile *pile, const void **out,
+                                                 prelu_err *err);
 #endif

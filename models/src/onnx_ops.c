@@ -401,7 +401,7 @@ static prelu_status cast(onnx_build *b)
 static prelu_status ones(onnx_build *b, int64_t channels, prelu_value *out)
 {
     prelu_shape filters = {4, {channels, 1, 1, 1}};
-    onnx_tensor t = {"", PRELU_F32, {1, {channels}}, NULL, (size_t)channels};
+    onnx_tensor t = {"", PRELU_F32, {1, {channels}}, NULL, (size_t)channels, NULL};
     onnx_slot slot = {"", &t, PRELU_NONE, 1};
     float *data = mdl_pile_alloc(b->pile, t.count, sizeof *data, "padding", b->err);
     if (!data)

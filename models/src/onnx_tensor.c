@@ -85,12 +85,13 @@ int64_t onnx_tensor_int(const onnx_tensor *t, size_t i)
     return 0;
 }
 
-prelu_status onnx_tensor_floats(const onnx_tensor *t, mdl_pile *pile, const void **out,
-                                prelu_err *err)
+prelu_status onnx_tensor_floats(onnx_tensor *t, mdl_pile *pile, const void **out, prelu_err *err)
 {
     float *to;
-    if (t->dtype == PRELU_F32) {
-        *out = t->data;
+    if (t->dtype == PRELU_F32)
+        t->floats = t->data;
+    if (t->floats) {
+        *out = t->floats;
         return PRELU_OK;
     }
     if (t->dtype != PRELU_F64 && t->dtype != PRELU_F16 && t->dtype != PRELU_BF16)
@@ -101,7 +102,7 @@ prelu_status onnx_tensor_floats(const onnx_tensor *t, mdl_pile *pile, const void
         return PRELU_E_NOMEM;
     for (size_t i = 0; i < t->count; i++)
         to[i] = onnx_tensor_float(t, i);
-    *out = to;
+    *out = t->floats = to;
     return PRELU_OK;
 }
 

@@ -85,7 +85,7 @@ def main():
     same = (got.reshape(len(got), -1).argmax(1) == want.reshape(len(want), -1).argmax(1)).mean()
     print(f"{os.path.basename(a.model)} {name} {want.shape}: max|a-b|/max|b| = {error:.3g}, "
           f"same top-1 {100 * same:.1f} %")
-    return error > a.limit
+    return int(not error <= a.limit)
 
 
 if __name__ == "__main__":

@@ -294,6 +294,44 @@ def outputs(by_numpy):
         np.save(path + ".y.npy", np.ascontiguousarray(y, np.float32))
 
 
+def field(number, payload):
+    """A protobuf field with a length."""
+    length, n = b"", len(payload)
+    while n >= 128:
+        length, n = length + bytes([n & 127 | 128]), n >> 7
+    return bytes([number << 3 | 2]) + length + bytes([n]) + payload
+
+
+def corpus():
+    """Files with one thing wrong each, for ../fuzz/corpus/onnx; and some of the right ones."""
+    import shutil
+    folder = os.path.join(os.path.dirname(OUT), "..", "fuzz", "corpus", "onnx")
+    os.makedirs(folder, exist_ok=True)
+    for name in ("net_spp", "softmax12_rows", "torch_view13", "shape_arithmetic", "slice13_steps", "constants",
+                 "op6_add_axis", "weights_bf16_typed", "pad2", "ir3_inputs", "squeeze13_middle"):
+        shutil.copy(os.path.join(OUT, name + ".onnx"), folder)
+    whole = open(os.path.join(OUT, "net_spp.onnx"), "rb").read()
+    opset = field(8, b"\x10\x0d")
+    deep = b""
+    for i in range(201):  # a graph in an attribute of a node in a graph ...
+        deep = field((1, 5, 6)[2 - i % 3], deep)
+    tensor = lambda dims, data: field(5, dims + b"\x10\x01" + field(8, b"w") + field(9, data))
+    bad = {
+        "bad_deep": opset + field(7, deep),
+        "bad_cut": whole[: len(whole) * 2 // 3],
+        "bad_length": opset + b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        "bad_dims": opset + field(7, tensor(b"\x08" + b"\xff" * 8 + b"\x7f" + b"\x08\x04", b"1234")),
+        "bad_group": opset + b"\x3b\x3c",
+        "bad_external": opset + field(7, field(5, b"\x08\x04\x10\x01" + field(8, b"w") + b"\x70\x01" + field(
+            13, field(1, b"location") + field(2, b"../../etc/passwd")))),
+        "bad_empty_nodes": opset + field(7, field(1, b"") * 50),
+        "bad_text": b"this is no protobuf\n",
+    }
+    for name, data in bad.items():
+        with open(os.path.join(folder, name + ".onnx"), "wb") as f:
+            f.write(data)
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     if "--torch" in sys.argv:
@@ -305,3 +343,4 @@ if __name__ == "__main__":
         tensors()
         nets()
         outputs(old_models())
+        corpus()
