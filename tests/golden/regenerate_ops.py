@@ -132,6 +132,7 @@ def cases():
     pool([1, 17, 5, 5], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     pool([1, 3, 6, 7], kernel_shape=[3, 3], strides=[3, 2], pads=[0, 1, 0, 1], ceil_mode=1)
     pool([1, 2, 4, 4], kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1)
+    pool([1, 2, 5, 4], kernel_shape=[2, 2], strides=[3, 3], pads=[0, 0, 1, 1], ceil_mode=1)
     pool([1, 2, 1, 1], kernel_shape=[1, 1])
     pool([1, 2, 9, 9], kernel_shape=[1, 1], strides=[3, 4])
     pool([2, 3, 5, 4], kernel_shape=[5, 4])
