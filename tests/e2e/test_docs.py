@@ -4,6 +4,8 @@ import re
 import shlex
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -52,19 +54,31 @@ def test_links_lead_somewhere():
             assert (path.parent / link).exists(), f"{name}: {link}"
 
 
+def ready(port_file):
+    if not port_file.exists() or not port_file.read_text().strip():
+        return False
+    try:
+        url = f"http://127.0.0.1:{port_file.read_text().strip()}/readyz"
+        return urllib.request.urlopen(url, timeout=10).status == 200
+    except urllib.error.HTTPError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """prelu-serve as `./dev serve` starts it, on a port of its own; gives its address."""
     port_file = tmp_path_factory.mktemp("served") / "port"
     command = [BIN / "prelu-serve", "--port", "0", "--port-file", port_file]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as server:
-        end = time.monotonic() + 60
-        while not (port_file.exists() and port_file.read_text().strip()):
-            assert server.poll() is None, server.stderr.read()
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        yield f"127.0.0.1:{port_file.read_text().strip()}"
-        server.terminate()
+        try:
+            end = time.monotonic() + 60
+            while not ready(port_file):
+                assert server.poll() is None, server.stderr.read()
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            yield f"127.0.0.1:{port_file.read_text().strip()}"
+        finally:
+            server.terminate()
         assert server.wait(30) == 0
 
 
