@@ -75,7 +75,7 @@ static prelu_status get_choice(const json_t *v, const char *key, const char *a, 
                                bool *second, prelu_err *err)
 {
     const char *s = json_string_value(v);
-    if (!s || (strcmp(s, a) && strcmp(s, b)))
+    if (!s || (strcmp(s, a) != 0 && strcmp(s, b) != 0))
         return prelu_fail(err, PRELU_E_FORMAT, "preprocess: %s is neither \"%s\" nor \"%s\"", key,
                           a, b);
     *second = !strcmp(s, b);
@@ -111,7 +111,7 @@ static prelu_status get_key(prelu_preprocess *p, const char *key, const json_t *
     }
     if (!strcmp(key, "interpolation")) {
         const char *s = json_string_value(v);
-        if (!s || strcmp(s, "bilinear"))
+        if (!s || strcmp(s, "bilinear") != 0)
             return prelu_fail(err, PRELU_E_UNSUPPORTED,
                               "preprocess: interpolation is not bilinear");
         return PRELU_OK;

@@ -78,7 +78,7 @@ prelu_status mdl_labels_lines(prelu_label **out, int classes, const char *text, 
         size_t all = strcspn(text, "\n"), len = all;
         if (len && text[len - 1] == '\r')
             len--;
-        if (lines < classes) {
+        if (labels && lines < classes) {
             st = set_line(&labels[lines], lines + 1, text, len, err);
             if (st)
                 goto out;

@@ -41,7 +41,7 @@ prelu_status mdl_map_file(mdl_map *out, const char *path, prelu_err *err)
 void mdl_map_deinit(mdl_map *map)
 {
     if (map->data)
-        munmap((void *)(uintptr_t)map->data, map->len);
+        munmap((void *)map->data, map->len);
     memset(map, 0, sizeof *map);
 }
 

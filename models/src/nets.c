@@ -23,8 +23,8 @@ typedef enum net_kind {
 #define PRELU_ALTERNATE (-1)
 
 typedef struct net_row {
-    net_kind kind;
     const char *name;
+    net_kind kind;
     int k, stride, pad;
     int width; /* filters or units; 0 = classes */
     int repeat;

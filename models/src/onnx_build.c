@@ -35,7 +35,7 @@ static uint64_t hash(const char *s)
 static uint32_t *entry_of(const onnx_build *b, const char *name)
 {
     size_t at = hash(name) & (b->table_len - 1);
-    while (b->table[at] && strcmp(b->slots[b->table[at] - 1].name, name))
+    while (b->table[at] && strcmp(b->slots[b->table[at] - 1].name, name) != 0)
         at = (at + 1) & (b->table_len - 1);
     return &b->table[at];
 }
@@ -234,6 +234,18 @@ static prelu_status add_input(onnx_build *b, const onnx_port *p)
     return define(b, p->name, NULL, v, s.rank);
 }
 
+static prelu_status add_output(onnx_build *b, const char *name)
+{
+    static const onnx_node output = {.name = "", .op = "output"};
+    onnx_slot *s = find(b, name);
+    prelu_value v;
+    if (!s)
+        return prelu_fail(b->err, PRELU_E_FORMAT, "output '%.80s' is not computed", name);
+    b->node = &output;
+    PRELU_TRY(operand(b, s, PRELU_ROLE_NONE, &v));
+    return prelu_graph_output(b->g, v, b->err);
+}
+
 static prelu_status build(onnx_build *b)
 {
     const onnx_doc *d = b->doc;
@@ -250,16 +262,8 @@ static prelu_status build(onnx_build *b)
         b->node = &d->nodes[i];
         PRELU_TRY(onnx_op_translate(b));
     }
-    for (size_t i = 0; i < d->n_outputs; i++) {
-        onnx_slot *s = find(b, d->outputs[i].name);
-        prelu_value v;
-        if (!s)
-            return prelu_fail(b->err, PRELU_E_FORMAT, "output '%.80s' is not computed",
-                              d->outputs[i].name);
-        b->node = &(onnx_node){.name = "", .op = "output", .out = &s->name, .n_out = 1};
-        PRELU_TRY(operand(b, s, PRELU_ROLE_NONE, &v));
-        PRELU_TRY(prelu_graph_output(b->g, v, b->err));
-    }
+    for (size_t i = 0; i < d->n_outputs; i++)
+        PRELU_TRY(add_output(b, d->outputs[i].name));
     return d->n_outputs ? PRELU_OK : prelu_fail(b->err, PRELU_E_FORMAT, "the graph has no outputs");
 }
 

@@ -186,7 +186,7 @@ static prelu_status combine(onnx_build *b, char op, int64_t x, int64_t y, int64_
 
 static prelu_status arithmetic(onnx_build *b, bool *done)
 {
-    list x, y, out = {.n = 0};
+    list x = {.n = 0}, y = {.n = 0}, out = {.n = 0};
     if (!get_list(b, 0, &x) || !get_list(b, 1, &y) || !x.n || !y.n ||
         (x.n != y.n && x.n != 1 && y.n != 1))
         return PRELU_OK;

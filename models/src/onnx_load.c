@@ -137,7 +137,7 @@ prelu_status prelu_model_load(prelu_model **out, const char *path, const prelu_m
         st = prelu_fail(err, st, "%.60s: %.190s", slash ? slash + 1 : path, inner.text);
         goto out;
     }
-    (*out)->map = (void *)(uintptr_t)map.data;
+    (*out)->map = (void *)map.data;
     (*out)->map_len = map.len;
 out:
     prelu_free(folder);

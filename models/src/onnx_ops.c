@@ -13,7 +13,7 @@ static size_t copy_attrs(const onnx_build *b, prelu_attr *to, const char *const 
     for (size_t i = 0; i < b->node->n_attrs && n < MAX_ATTRS; i++) {
         const onnx_attr *a = &b->node->attrs[i];
         const char *const *d = drop;
-        while (d && *d && strcmp(*d, a->name))
+        while (d && *d && strcmp(*d, a->name) != 0)
             d++;
         if (a->a.name && !(d && *d))
             to[n++] = a->a;
@@ -429,7 +429,7 @@ static prelu_status pad(onnx_build *b)
     if (n && !sum)
         return onnx_alias(b, onnx_in(b, 0));
     if (n != 8 || v[0] || v[1] || v[4] || v[5] || value != 0 || onnx_in(b, 3) ||
-        (mode && mode->a.s && strcmp(mode->a.s, "constant")))
+        (mode && mode->a.s && strcmp(mode->a.s, "constant") != 0))
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "other than with zeros around a map");
     PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in[0]));
     PRELU_TRY(onnx_shape_of(b, in[0], &s));
@@ -475,7 +475,7 @@ prelu_status onnx_op_translate(onnx_build *b)
 {
     const onnx_node *n = b->node;
     bool done = false;
-    if (*n->domain && strcmp(n->domain, "ai.onnx"))
+    if (*n->domain && strcmp(n->domain, "ai.onnx") != 0)
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "unknown op of domain '%.60s'", n->domain);
     PRELU_TRY(onnx_fold(b, &done));
     if (done)

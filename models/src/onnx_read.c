@@ -100,7 +100,7 @@ static prelu_status external_map(reading *r, const onnx_tensor *t, const char *l
     prelu_err inner = {0};
     prelu_status st;
     for (int i = 0; i < x->n_maps; i++)
-        if (!strcmp(r->locations[i], location)) {
+        if (r->locations[i] && !strcmp(r->locations[i], location)) {
             *out = &x->maps[i];
             return PRELU_OK;
         }
@@ -144,10 +144,10 @@ static prelu_status read_external(reading *r, const Onnx__TensorProto *p, onnx_t
     if (length != len)
         return wrong_size(r, t, (size_t)length, len, "external bytes");
     PRELU_TRY(external_map(r, t, location, &map));
-    if (offset > map->len || length > map->len - offset)
-        return prelu_fail(r->err, PRELU_E_FORMAT,
-                          "tensor '%.80s': bytes %llu+%llu of an external file of %zu", t->name,
-                          (unsigned long long)offset, (unsigned long long)length, map->len);
+    if (!map || offset > map->len || length > map->len - offset)
+        return prelu_fail(
+            r->err, PRELU_E_FORMAT, "tensor '%.80s': bytes %llu+%llu of an external file of %zu",
+            t->name, (unsigned long long)offset, (unsigned long long)length, map ? map->len : 0);
     t->data = map->data + offset;
     return PRELU_OK;
 }

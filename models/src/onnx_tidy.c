@@ -29,7 +29,7 @@ typedef struct tidy {
 static const prelu_node *producer(const tidy *t, prelu_value v, const char *op)
 {
     int node = v == PRELU_NONE ? PRELU_NONE : t->g->values[v].producer;
-    if (node == PRELU_NONE || strcmp(t->g->nodes[node].op, op))
+    if (node == PRELU_NONE || strcmp(t->g->nodes[node].op, op) != 0)
         return NULL;
     return &t->g->nodes[node];
 }
@@ -60,7 +60,7 @@ static bool pool_is_level(const tidy *t, const prelu_node *p, int64_t n)
     if (!k || k->kind != PRELU_ATTR_INTS || k->len != 2 || !ints_all(p, "pads", 0) ||
         !ints_all(p, "dilations", 1) || prelu_node_int(p, "ceil_mode", 0))
         return false;
-    if (mode && mode->s && strcmp(mode->s, "NOTSET") && strcmp(mode->s, "VALID"))
+    if (mode && mode->s && strcmp(mode->s, "NOTSET") != 0 && strcmp(mode->s, "VALID") != 0)
         return false;
     if (s && (s->kind != PRELU_ATTR_INTS || s->len != 2))
         return false;
@@ -168,7 +168,7 @@ static bool match_spp(tidy *t, int node, spp_match *m)
 {
     const prelu_node *c = &t->g->nodes[node];
     int64_t axis = prelu_node_int(c, "axis", 0);
-    if (strcmp(c->op, "Concat") || (axis != 1 && axis != -1) || c->n_in > ONNX_SPP_MAX_LEVELS)
+    if (strcmp(c->op, "Concat") != 0 || (axis != 1 && axis != -1) || c->n_in > ONNX_SPP_MAX_LEVELS)
         return false;
     *m = (spp_match){.node = node, .x = PRELU_NONE, .n = c->n_in};
     for (int i = 0; i < c->n_in; i++)

@@ -186,7 +186,8 @@ static prelu_status put_message(scan *s, const item *it, size_t tag_len, wire_me
     PRELU_TRY(put(s, room, sizeof room));
     at = s->n;
     PRELU_TRY(walk(s, kind, (cursor){it->value, it->next}, depth + 1));
-    set_length(s->out + at - LENGTH_BYTES, s->n - at);
+    if (s->out) /* always: the room is in it */
+        set_length(s->out + at - LENGTH_BYTES, s->n - at);
     return PRELU_OK;
 }
 

@@ -65,11 +65,16 @@ static size_t data_len(const prelu_value_info *v)
 /* Names must be unique, not empty, and short enough for the lowering to add to them; where they are
  * not, the value's number is added to their beginning. */
 #define MAX_NAME ((size_t)300)
+typedef struct named {
+    const char *name;
+    prelu_value v;
+} named;
+
 static int by_name(const void *a, const void *b)
 {
-    const prelu_value_info *const *x = a, *const *y = b;
-    int order = strcmp((*x)->name, (*y)->name);
-    return order ? order : *x < *y ? -1 : *x > *y;
+    const named *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->v > y->v) - (x->v < y->v);
 }
 
 static prelu_status own_name(writing *w, prelu_value v)
@@ -87,19 +92,19 @@ static prelu_status own_name(writing *w, prelu_value v)
 static prelu_status make_names(writing *w)
 {
     const prelu_graph *g = w->g;
-    const prelu_value_info **sorted =
+    named *sorted =
         mdl_pile_alloc(&w->pile, (size_t)g->n_values + 1, sizeof *sorted, "names", w->err);
     if (!sorted)
         return PRELU_E_NOMEM;
     for (int i = 0; i < g->n_values; i++) {
-        sorted[i] = &g->values[i];
+        sorted[i] = (named){g->values[i].name, i};
         w->names[i] = g->values[i].name;
     }
     qsort(sorted, (size_t)g->n_values, sizeof *sorted, by_name);
     for (int i = 0; i < g->n_values; i++)
-        if (!*sorted[i]->name || strlen(sorted[i]->name) > MAX_NAME ||
-            (i && !strcmp(sorted[i]->name, sorted[i - 1]->name)))
-            PRELU_TRY(own_name(w, (prelu_value)(sorted[i] - g->values)));
+        if (!*sorted[i].name || strlen(sorted[i].name) > MAX_NAME ||
+            (i && !strcmp(sorted[i].name, sorted[i - 1].name)))
+            PRELU_TRY(own_name(w, sorted[i].v));
     for (int i = 0; i < g->n_nodes; i++)
         if (onnx_lower_drops(&g->nodes[i]))
             w->names[g->nodes[i].out[0]] = w->names[g->nodes[i].in[0]];

@@ -189,7 +189,7 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
     if (!st)
         st = train_flag(a, "train") ? train_bench_step(&b, &r.images_per_s, err)
                                     : measure(&b, &r, err);
-    if (!st)
+    if (!st && b.m)
         (train_flag(a, "json") ? print_json : print_text)(&b, &r);
     prelu_free(b.pixels);
     prelu_free(b.views);

@@ -50,14 +50,14 @@ static prelu_status read_inputs(running *r, const train_args *a, prelu_err *err)
 {
     const prelu_graph *g = r->m->graph;
     const char *text, *path = NULL;
-    char name[512];
+    char name[512] = "";
     while (r->n_inputs < MAX_FILES && input_value(g, r->n_inputs) != PRELU_NONE)
         r->n_inputs++;
     for (int i = 0; (text = train_text_at(a, "input", i)); i++) {
         int number = 0;
         PRELU_TRY(split(text, name, sizeof name, &path, err));
         while (*name && number < r->n_inputs &&
-               strcmp(g->values[input_value(g, number)].name, name))
+               strcmp(g->values[input_value(g, number)].name, name) != 0)
             number++;
         if (number >= r->n_inputs)
             return prelu_fail(err, PRELU_E_ARG, "the model has no input '%.100s'", name);
@@ -86,7 +86,7 @@ static prelu_value find_value(const prelu_model *m, const char *name)
 static prelu_status find_outputs(running *r, const train_args *a, prelu_err *err)
 {
     const char *text;
-    char name[512];
+    char name[512] = "";
     for (int i = 0; (text = train_text_at(a, "output", i)); i++) {
         target *t = &r->outputs[r->n_outputs];
         if (r->n_outputs == MAX_FILES)

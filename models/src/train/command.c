@@ -9,7 +9,7 @@ static const train_command *const commands[] = {
 #include "commands.inc"
 #undef COMMAND
 };
-#define N_COMMANDS (sizeof commands / sizeof *commands)
+#define N_COMMANDS (sizeof commands / sizeof commands[0])
 
 int train_exit_code(prelu_status st)
 {

@@ -135,7 +135,7 @@ static prelu_status get_dict(header *h)
 static prelu_status get_header(header *h, const uint8_t *bytes, size_t len, const uint8_t **data)
 {
     size_t start, size;
-    if (len < 12 || memcmp(bytes, "\x93NUMPY", 6))
+    if (len < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0)
         return bad(h, "its first bytes are not those of .npy");
     if (bytes[6] < 1 || bytes[6] > 3)
         return prelu_fail(h->err, PRELU_E_UNSUPPORTED, ".npy version %d", bytes[6]);
@@ -160,15 +160,15 @@ prelu_status train_npy_parse(train_npy *out, const void *bytes, size_t len, prel
     memset(out, 0, sizeof *out);
     PRELU_TRY(get_header(&h, bytes, len, &data));
     small = !strcmp(h.descr, "|u1") || !strcmp(h.descr, "u1") || !strcmp(h.descr, "<u1");
-    if (!small && strcmp(h.descr, "<f4"))
+    if (!small && strcmp(h.descr, "<f4") != 0)
         return prelu_fail(err, PRELU_E_UNSUPPORTED, ".npy of type %s; <f4 and |u1 are read",
                           h.descr);
     if (h.fortran)
         return prelu_fail(err, PRELU_E_UNSUPPORTED, ".npy in Fortran order");
     PRELU_TRY(prelu_shape_count(&h.shape, &out->count, err));
     PRELU_TRY(prelu_mul(out->count, sizeof(float), &size, err));
-    has = len - (size_t)(data - (const uint8_t *)bytes);
-    if (has != (small ? out->count : size))
+    has = data ? len - (size_t)(data - (const uint8_t *)bytes) : 0;
+    if (!data || has != (small ? out->count : size))
         return prelu_fail(err, PRELU_E_FORMAT, ".npy: %zu bytes of data, its shape needs %zu", has,
                           small ? out->count : size);
     out->data = prelu_alloc(size);

@@ -74,7 +74,7 @@ static prelu_status parse_one(train_args *out, int argc, char *const *argv, int 
     const char *arg = argv[i], *equals = strchr(arg, '='), *text = NULL;
     const train_option *o;
     size_t len;
-    if (strncmp(arg, "--", 2) || !arg[2])
+    if (strncmp(arg, "--", 2) != 0 || !arg[2])
         return prelu_fail(err, PRELU_E_ARG, "'%.60s' is no option; options begin with --", arg);
     len = (equals ? (size_t)(equals - arg) : strlen(arg)) - 2;
     o = find(out->options, arg + 2, len);
