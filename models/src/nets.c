@@ -34,27 +34,27 @@ typedef struct net_row {
 
 #define CONV(name, k, stride, pad, width, repeat)                                                  \
     {                                                                                              \
-        NET_CONV, name, k, stride, pad, width, repeat, 0, 0                                        \
+        name, NET_CONV, k, stride, pad, width, repeat, 0, 0                                        \
     }
 #define CONV_BN(name, width)                                                                       \
     {                                                                                              \
-        NET_CONV_BN, name, 3, 1, 1, width, 1, 0, 0                                                 \
+        name, NET_CONV_BN, 3, 1, 1, width, 1, 0, 0                                                 \
     }
 #define POOL(name, k)                                                                              \
     {                                                                                              \
-        NET_POOL, name, k, k, 0, 0, 1, 0, 0                                                        \
+        name, NET_POOL, k, k, 0, 0, 1, 0, 0                                                        \
     }
 #define SPP                                                                                        \
     {                                                                                              \
-        NET_SPP, "spp", 0, 0, 0, 0, 1, 0, 0                                                        \
+        "spp", NET_SPP, 0, 0, 0, 0, 1, 0, 0                                                        \
     }
 #define FLATTEN                                                                                    \
     {                                                                                              \
-        NET_FLATTEN, "flatten", 0, 0, 0, 0, 1, 0, 0                                                \
+        "flatten", NET_FLATTEN, 0, 0, 0, 0, 1, 0, 0                                                \
     }
 #define FC(name, width, std, dropout)                                                              \
     {                                                                                              \
-        NET_FC, name, 0, 0, 0, width, 1, std, dropout                                              \
+        name, NET_FC, 0, 0, 0, width, 1, std, dropout                                              \
     }
 /* Their input is only mean-subtracted, about [-128,128], hence the small std (He et al. 2015). */
 #define PAPER_HEAD FC("fc1", 4096, 0.01, 0.5), FC("fc2", 4096, 0.01, 0.5), FC("fc3", 0, 0.001, 0)
