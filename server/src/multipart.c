@@ -159,18 +159,20 @@ prelu_status srv_multipart_parse(const char *boundary, const void *body, size_t 
                                  srv_part *parts, size_t max, size_t *n, prelu_err *err)
 {
     char mark[4 + SRV_MAX_BOUNDARY + 1] = "\r\n--";
-    const char *p = body, *end = p + len;
     size_t mark_len = strlen(boundary);
     bool last;
+    *n = 0;
     if (mark_len == 0 || mark_len > SRV_MAX_BOUNDARY)
         return prelu_fail(err, PRELU_E_ARG, "boundary of %zu characters", mark_len);
+    if (len == 0)
+        return prelu_fail(err, PRELU_E_FORMAT, "the multipart body is empty");
     memcpy(mark + 4, boundary, mark_len + 1);
     mark_len += 4;
-    *n = 0;
+    const char *p = body, *end = p + len;
     if (len >= mark_len - 2 && memcmp(p, mark + 2, mark_len - 2) == 0) {
         p += mark_len - 2; /* the first delimiter may stand at the very start */
     } else {
-        const char *first = len ? memmem(p, len, mark, mark_len) : NULL;
+        const char *first = memmem(p, len, mark, mark_len);
         if (!first)
             return prelu_fail(err, PRELU_E_FORMAT, "the multipart body has no boundary");
         p = first + mark_len;

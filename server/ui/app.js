@@ -120,12 +120,15 @@ async function show(files) {
   await Promise.all(Array.from({ length: MOST_AT_ONCE }, worker));
 }
 
-function pictures(list) {
-  return [...list].filter((f) => f.type.startsWith('image/'));
+function take(list) {
+  const files = [...list].filter((f) => f.type.startsWith('image/'));
+  const others = list.length - files.length;
+  show(files);
+  if (others && files.length) say(`${others} of the files ${others === 1 ? 'is' : 'are'} no picture.`);
 }
 
 byId('file').addEventListener('change', (e) => {
-  show(pictures(e.target.files));
+  take(e.target.files);
   e.target.value = '';
 });
 byId('modes').addEventListener('change', () => last.length && show(last));
@@ -141,11 +144,10 @@ document.addEventListener('dragleave', (e) => {
 document.addEventListener('drop', (e) => {
   e.preventDefault();
   byId('drop').classList.remove('over');
-  show(pictures(e.dataTransfer.files));
+  take(e.dataTransfer.files);
 });
 document.addEventListener('paste', (e) => {
-  const files = pictures(e.clipboardData.files);
-  if (files.length) show(files);
+  if (e.clipboardData.files.length) take(e.clipboardData.files);
 });
 byId('copy').addEventListener('click', async () => {
   await navigator.clipboard.writeText(byId('curl').textContent);

@@ -167,7 +167,7 @@ def model(tmp_path_factory, run_program):
     if given:
         return pathlib.Path(given)
     path = tmp_path_factory.mktemp("model") / "small.onnx"
-    r = run_program("prelu-train", "init", "--arch", "cifar", "--seed", 1, "--out", path)
+    r = run_program("prelu-train", "init", "--arch", "cifar", "--width", 0.25, "--seed", 1, "--out", path)
     assert r.returncode == 0, r.stderr
     return path
 
@@ -643,7 +643,7 @@ def test_batching_with_a_delay_changes_no_answer(own_server):
 
 def test_a_full_queue_says_when_to_come_back(own_server):
     s = own_server("--queue-limit", "10", "--threads", "1")
-    body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(300, 300, i))) for i in range(20)])
+    body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(300, 300, i))) for i in range(6)])
     seen = {}
 
     def one(_):

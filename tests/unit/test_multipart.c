@@ -130,6 +130,7 @@ static void limits_hold(void **state)
     memcpy(body, "--B\r\nA:", 7);
     check_fails(parse("B", body, sizeof body, 8, &err), PRELU_E_LIMIT, &err);
     check_fails(parse("", "----\r\n", 6, 8, &err), PRELU_E_ARG, &err);
+    check_fails(srv_multipart_parse("B", NULL, 0, parts, 8, &n, &err), PRELU_E_FORMAT, &err);
 }
 
 /* Every way to cut a good body short is refused or, in the epilogue, changes nothing. */
