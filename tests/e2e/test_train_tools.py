@@ -108,6 +108,18 @@ def test_bench(train, small_model):
     assert (d["batch"], d["height"], d["width"], d["threads"], d["precision"]) == (4, 40, 48, 1, "fp32")
 
 
+def test_load_memory(train, tmp_path):
+    """Weights are read where they are mapped: no copy through protobuf, only the packed one."""
+    path = tmp_path / "wide.onnx"
+    train("init", "--arch", "small14", "--width", "0.5", "--out", path)
+    size = path.stat().st_size / 1e6
+    assert size > 60
+    d = json.loads(train("bench", "--model", path, "--runs", "1", "--precision", "fp32", "--json").stdout)
+    assert d["load_ms"] < 1000
+    # packing may hold half as much again for a while; one more copy of the weights would not fit
+    assert d["peak_rss_mb"] < 1.6 * size + 1.5 * d["packed_mb"] + 60
+
+
 def test_bench_train(train, small_model):
     d = json.loads(train("bench", "--model", small_model, "--train", "--batch", "8", "--runs", "2", "--json").stdout)
     assert d["images_per_s"] > 0
