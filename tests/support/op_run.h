@@ -14,6 +14,7 @@ typedef struct op_run {
     uint64_t constant; /* inputs to offer to pack, as row-major data in file_order */
     const void *file_order[PRELU_MAX_INPUTS];
     bool backwards;
+    prelu_precision precision; /* of constant weights; AUTO here means fp32 */
     bool in_place; /* output 0 starts as a copy of input 0, which is then read from there */
     uint64_t seed; /* of the run: Dropout */
 } op_run;
@@ -34,7 +35,11 @@ static inline prelu_status op_run_go(op_run *r, const char *op, int n_in, int n_
     prelu_shape in[PRELU_MAX_INPUTS], out[PRELU_MAX_OUTPUTS];
     op_tensor packing[PRELU_MAX_INPUTS];
     uint64_t consumed = 0;
-    op_instance inst = {.def = def, .node = &r->node, .krn = r->krn, .id = 7};
+    op_instance inst = {.def = def,
+                        .node = &r->node,
+                        .krn = r->krn,
+                        .id = 7,
+                        .precision = r->precision ? r->precision : PRELU_PRECISION_FP32};
     assert_non_null(def);
     r->node = (prelu_node){.name = (char *)"node",
                            .op = def->name,
@@ -115,9 +120,9 @@ static inline void op_run_layout(float *dst, const float *src, const prelu_shape
 /* Every capability mask worth a table on this machine: each cap's own. Returns how many. */
 static inline int op_run_tables(krn_table tables[8])
 {
-    static const char *const names[] = {"ref", "blas", "avx2", "avx512"};
+    static const char *const names[] = {"ref", "blas", "avx2", "avx512", "avx512bf16", "amx"};
     int n = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         unsigned mask;
         check_ok(krn_cpu_cap(names[i], &mask, NULL), (&(prelu_err){0}));
         krn_table_init(&tables[n], krn_cpu_isa() & mask);

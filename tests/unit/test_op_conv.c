@@ -136,8 +136,11 @@ static size_t attributes(prelu_attr *a, const geometry *g, int64_t ints[10], int
     return 6;
 }
 
-/* Compare a channels-last result with logical doubles; bound (k + 8) ulps of the sum of |terms|. */
-static void compare(const op_tensor *got, const double *want, const double *scale, size_t k,
+/* Compare a channels-last result with logical doubles; the bound is a part of the sum of |terms|.
+ */
+static double sum_bound(size_t k) { return ((double)k + 8) * 0x1p-24; }
+
+static void compare(const op_tensor *got, const double *want, const double *scale, double bound,
                     const char *what, int which, const char *variant)
 {
     const prelu_shape *s = &got->shape;
@@ -147,19 +150,23 @@ static void compare(const op_tensor *got, const double *want, const double *scal
             for (size_t p = 0; p < hw; p++) {
                 const size_t at = (n * c + i) * hw + p;
                 const double g = (double)((const float *)got->data)[(n * hw + p) * c + i];
-                const double tol = ((double)k + 8) * 0x1p-24 * (scale[at] + 2.0);
+                const double tol = bound * (scale[at] + 2.0);
                 if (!(fabs(g - want[at]) <= tol))
                     fail_msg("case %d %s %s [%zu,%zu,%zu]: %.9g, not %.9g", which, what, variant, n,
                              i, p, g, want[at]);
             }
 }
 
-static void forward(const geometry *g, const data *d, const krn_table *krn, int which, bool packed)
+static void forward(const geometry *g, const data *d, const krn_table *krn, int which, bool packed,
+                    prelu_precision precision)
 {
     prelu_attr attrs[6];
     int64_t ints[10];
     prelu_err err = {0};
-    op_run r = {.krn = krn, .constant = packed ? 0x0e : 0};
+    op_run r = {.krn = krn, .constant = packed ? 0x0e : 0, .precision = precision};
+    /* bf16 rounds each operand by at most 2^-9 of it */
+    const double bound = sum_bound((size_t)(g->kh * g->kw * g->c)) +
+                         (precision == PRELU_PRECISION_BF16 ? 2.1 * 0x1p-9 : 0.0);
     const size_t n_attrs = attributes(attrs, g, ints, KRN_ACT_PRELU), ny = op_run_count(&d->ys);
     double *want = malloc(ny * sizeof *want);
     r.in[0] = (op_tensor){.data = d->xl, .shape = d->xs};
@@ -179,8 +186,8 @@ static void forward(const geometry *g, const data *d, const krn_table *krn, int 
         const double v = d->y[i] + (double)d->b[o] + (double)d->res[i];
         want[i] = v > 0 ? v : v * (double)d->slope[o];
     }
-    compare(&r.out[0], want, d->scale, (size_t)(g->kh * g->kw * g->c),
-            packed ? "packed" : "variable", which, krn->gemm_f32->name);
+    compare(&r.out[0], want, d->scale, bound, packed ? "packed" : "variable", which,
+            krn->gemm_f32->name);
     free(want);
     op_run_free(&r);
 }
@@ -196,13 +203,14 @@ static void backward(const geometry *g, const data *d, const krn_table *krn, int
     r.in[1] = (op_tensor){.data = d->wl, .shape = d->ws};
     r.in[2] = (op_tensor){.shape = d->xs};
     check_ok(op_run_go(&r, "ConvGradX", 3, 1, attrs, n_attrs, &err), &err);
-    compare(&r.out[0], d->dx, d->dx_scale, (size_t)(g->kh * g->kw * g->o), "dx", which,
+    compare(&r.out[0], d->dx, d->dx_scale, sum_bound((size_t)(g->kh * g->kw * g->o)), "dx", which,
             krn->gemm_f32->name);
     op_run_free(&r);
     r.in[1] = (op_tensor){.data = d->xl, .shape = d->xs};
     r.in[2] = (op_tensor){.shape = d->ws};
     check_ok(op_run_go(&r, "ConvGradW", 3, 1, attrs, n_attrs, &err), &err);
-    compare(&r.out[0], d->dw, d->dw_scale, op_run_count(&d->ys), "dw", which, krn->gemm_f32->name);
+    compare(&r.out[0], d->dw, d->dw_scale, sum_bound(op_run_count(&d->ys)), "dw", which,
+            krn->gemm_f32->name);
     op_run_free(&r);
     check_ok(op_run_go(&r, "ConvGradB", 1, 1, NULL, 0, &err), &err);
     for (int o = 0; o < g->o; o++)
@@ -218,8 +226,9 @@ static void test_against_loops(void **state)
     for (int i = 0; i < CASES; i++) {
         data d = make(&cases[i], check_seed() + (uint64_t)i);
         for (int t = 0; t < n; t++) {
-            forward(&cases[i], &d, &tables[t], i, true);
-            forward(&cases[i], &d, &tables[t], i, false);
+            forward(&cases[i], &d, &tables[t], i, true, PRELU_PRECISION_FP32);
+            forward(&cases[i], &d, &tables[t], i, true, PRELU_PRECISION_BF16);
+            forward(&cases[i], &d, &tables[t], i, false, PRELU_PRECISION_FP32);
             backward(&cases[i], &d, &tables[t], i);
         }
         unmake(&d);

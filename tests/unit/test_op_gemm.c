@@ -19,7 +19,8 @@ static float *randoms(size_t n, uint64_t *seed)
     return p;
 }
 
-static void one(const problem *p, const krn_table *krn, bool packed, uint64_t seed)
+static void one(const problem *p, const krn_table *krn, bool packed, prelu_precision precision,
+                uint64_t seed)
 {
     const prelu_shape as = {2, {(int64_t)(p->ta ? p->k : p->m), (int64_t)(p->ta ? p->m : p->k)}};
     const prelu_shape bs = {2, {(int64_t)(p->tb ? p->n : p->k), (int64_t)(p->tb ? p->k : p->n)}};
@@ -30,7 +31,8 @@ static void one(const problem *p, const krn_table *krn, bool packed, uint64_t se
     const prelu_attr attrs[] = {PRELU_INT("transA", p->ta), PRELU_INT("transB", p->tb),
                                 PRELU_FLOAT("alpha", p->alpha), PRELU_FLOAT("beta", p->beta),
                                 PRELU_INT("act", p->act)};
-    op_run r = {.krn = krn,
+    op_run r = {.precision = precision,
+                .krn = krn,
                 .constant = packed ? 0x0e : 0,
                 .in = {{.data = a, .shape = as},
                        {.data = b, .shape = bs},
@@ -63,7 +65,12 @@ static void one(const problem *p, const krn_table *krn, bool packed, uint64_t se
                 sum *= (double)slope[j];
             if (p->act == KRN_ACT_RELU && !(sum > 0))
                 sum = 0;
-            const double tol = ((double)p->k + 8) * 0x1p-24 * size;
+            /* bf16 rounds each operand by at most 2^-9 of it; int8 by half a step of 1/127 */
+            const double rounding = precision == PRELU_PRECISION_BF16     ? 2.1 * 0x1p-9
+                                    : precision == PRELU_PRECISION_INT8FC ? 0.5 / 127 * 1.01
+                                                                          : 0.0;
+            const double tol = (((double)p->k + 8) * 0x1p-24 + rounding) * size +
+                               (precision == PRELU_PRECISION_INT8FC ? rounding * (double)p->k : 0);
             check_near(((float *)r.out[0].data)[i * p->n + j], sum, tol);
         }
     op_run_free(&r);
@@ -97,8 +104,10 @@ static void test_against_loops(void **state)
                 const prelu_shape cs[] = {{-1, {0}},   {1, {c}},    {2, {1, c}},
                                           {2, {m, c}}, {2, {m, 1}}, {0, {0}}};
                 p.c = cs[kind / 4];
-                one(&p, &tables[t], kind & 1 ? true : false, seed++);
-                one(&p, &tables[t], kind & 1 ? false : true, seed++);
+                one(&p, &tables[t], true, PRELU_PRECISION_FP32, seed++);
+                one(&p, &tables[t], false, PRELU_PRECISION_FP32, seed++);
+                one(&p, &tables[t], true, PRELU_PRECISION_BF16, seed++);
+                one(&p, &tables[t], true, PRELU_PRECISION_INT8FC, seed++);
             }
 }
 

@@ -1,4 +1,5 @@
 #include "ops/conv.h"
+#include "ops/conv_bf16.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
 #include <string.h>
@@ -9,9 +10,9 @@ enum { IN_X, IN_W, IN_BIAS, IN_SLOPE, IN_RESIDUAL };
 
 typedef struct packed {
     size_t o;
-    bool depthwise;
+    bool depthwise, bf16;
     const float *bias, *slope; /* o values each, or NULL */
-    const float *panels;       /* implicit gemm: panels; depthwise: [kh*kw][o] */
+    const float *panels;       /* implicit gemm: panels (bf16: of that); depthwise: [kh*kw][o] */
 } packed;
 
 static prelu_status shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
@@ -80,11 +81,14 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const size_t taps = (size_t)(w->dim[2] * w->dim[3]), c = (size_t)w->dim[1];
     const size_t row = (o + 15) / 16 * 16, panels = op_panels(krn, o / groups);
     const bool depthwise = is_depthwise(inst->node, w);
-    const size_t len = depthwise ? taps * row : groups * panels * krn->nr * taps * c;
+    const bool bf16 = !depthwise && inst->precision != PRELU_PRECISION_FP32;
+    const size_t len = bf16        ? op_conv_bf16_packed(inst->krn, o, groups, taps * c)
+                       : depthwise ? taps * row * sizeof(float)
+                                   : groups * panels * krn->nr * taps * c * sizeof(float);
     if (!in[IN_W].data)
         return PRELU_OK; /* variable weights are packed at every run */
     PRELU_TRY(op_need_f32(inst, in, 0, err));
-    inst->packed_len = 64 * sizeof(float) + (2 * row + len) * sizeof(float);
+    inst->packed_len = (64 + 2 * row) * sizeof(float) + len;
     packed *p = prelu_alloc(inst->packed_len);
     if (!p)
         return prelu_fail(err, PRELU_E_NOMEM, "filters: %zu bytes", inst->packed_len);
@@ -93,6 +97,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const bool has_slope = n_in > IN_SLOPE && in[IN_SLOPE].data;
     *p = (packed){.o = o,
                   .depthwise = depthwise,
+                  .bf16 = bf16,
                   .bias = has_bias ? bias : NULL,
                   .slope = has_slope ? slope : NULL,
                   .panels = data};
@@ -114,11 +119,16 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
                     .taps = taps,
                     .k = taps * c,
                     .panels_per_group = panels};
-    if (depthwise)
+    if (bf16)
+        op_conv_bf16_pack(inst->krn, (uint16_t *)(void *)data, in[IN_W].data, o, groups, c, taps,
+                          pool);
+    else if (depthwise)
         pack_depthwise(data, in[IN_W].data, o, taps);
     else
         prelu_pool_run(pool, groups * panels, pack_panel, &job);
-    inst->algorithm = depthwise ? "depthwise direct f32" : krn->name;
+    inst->algorithm = bf16        ? inst->krn->gemm_bf16->name
+                      : depthwise ? "depthwise direct f32"
+                                  : krn->name;
     return PRELU_OK;
 }
 
@@ -143,6 +153,11 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     if (pk && pk->depthwise) {
         work->tasks[0] = g.n * g.oh;
         work->flops[0] = 2.0 * (double)(g.ow * g.o * g.kh * g.kw);
+        return PRELU_OK;
+    }
+    if (pk && pk->bf16) {
+        const op_conv_bf16 low = op_conv_bf16_cut(&g, inst->krn);
+        op_conv_bf16_work(&low, inst->krn, work);
         return PRELU_OK;
     }
     int phase = 0;
@@ -220,6 +235,11 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         ep.residual = residual ? residual + at : NULL;
         depthwise_row(&g, (const float *)x->in[IN_X].data + task / g.oh * g.h * g.w * g.c, pk, &ep,
                       y + at, task % g.oh);
+    } else if (pk && pk->bf16) {
+        const op_conv_bf16 low = op_conv_bf16_cut(&g, x->op->krn);
+        op_conv_bf16_task(&low, x->op->krn, x->in[IN_X].data,
+                          (const uint16_t *)(const void *)pk->panels, y, plain ? NULL : &ep, task,
+                          scratch);
     } else {
         op_conv_task(&p, krn, x->in[IN_X].data, pk ? pk->panels : x->shared, y, plain ? NULL : &ep,
                      task, scratch);

@@ -34,43 +34,54 @@ void op_conv_work(const op_conv_plan *p, const krn_gemm *krn, op_work *work, int
         work->scratch = rows * p->lda * sizeof(float);
 }
 
+op_conv_block op_conv_block_of(const op_conv_plan *p, const krn_gemm *krn, size_t task)
+{
+    const op_patch *g = &p->g;
+    const size_t cols = g->o / g->groups, pixels = g->oh * g->ow;
+    op_conv_block b = {.group = task / p->col_blocks / p->pixel_blocks % g->groups,
+                       .image = task / p->col_blocks / p->pixel_blocks / g->groups};
+    b.col = op_cut(cols, krn->nr, p->col_blocks, task % p->col_blocks);
+    b.pix = op_cut(pixels, krn->mr, p->pixel_blocks, task / p->col_blocks % p->pixel_blocks);
+    b.first = b.group * cols + b.col.from;
+    b.at = (b.image * pixels + b.pix.from) * g->o + b.first;
+    return b;
+}
+
+krn_epilogue op_conv_epilogue(const krn_epilogue *ep, const op_conv_block *b, size_t ldr)
+{
+    krn_epilogue e = *ep;
+    e.bias = ep->bias ? ep->bias + b->first : NULL;
+    e.slope = ep->slope ? ep->slope + b->first : NULL;
+    e.residual = ep->residual ? ep->residual + b->at : NULL;
+    e.ldr = ldr;
+    return e;
+}
+
 void op_conv_task(const op_conv_plan *p, const krn_gemm *krn, const float *x, const float *panels,
                   float *y, const krn_epilogue *ep, size_t task, float *scratch)
 {
     const op_patch *g = &p->g;
-    const size_t cols = g->o / g->groups, pixels = g->oh * g->ow;
-    const size_t cb = task % p->col_blocks;
-    const size_t pb = task / p->col_blocks % p->pixel_blocks;
-    const size_t group = task / p->col_blocks / p->pixel_blocks % g->groups;
-    const size_t image = task / p->col_blocks / p->pixel_blocks / g->groups;
-    const op_range col = op_cut(cols, krn->nr, p->col_blocks, cb);
-    const op_range pix = op_cut(pixels, krn->mr, p->pixel_blocks, pb);
-    const size_t first = group * cols + col.from; /* output channel */
-    const size_t at = (image * pixels + pix.from) * g->o + first;
+    const op_conv_block b = op_conv_block_of(p, krn, task);
     krn_epilogue mine;
-    if (ep) {
-        mine = *ep;
-        mine.bias = ep->bias ? ep->bias + first : NULL;
-        mine.slope = ep->slope ? ep->slope + first : NULL;
-        mine.residual = ep->residual ? ep->residual + at : NULL;
-        mine.ldr = g->o;
-    }
+    if (ep)
+        mine = op_conv_epilogue(ep, &b, g->o);
     for (size_t k0 = 0; k0 < p->k; k0 += p->part) {
         const size_t k1 = op_min(k0 + p->part, p->k);
-        op_patch_rows(scratch, p->lda, g, x + image * g->h * g->w * g->c, group, pix.from,
-                      pix.to - pix.from, k0, k1);
-        krn->run(&(krn_gemm_args){
-            .m = pix.to - pix.from,
-            .n = col.to - col.from,
-            .k = k1 - k0,
-            .a = scratch,
-            .a_rs = p->lda,
-            .a_ks = 1,
-            .b = panels + (group * p->panels + col.from / krn->nr) * p->panel_len + k0 * krn->nr,
-            .b_panel = p->panel_len,
-            .c = y + at,
-            .ldc = g->o,
-            .accumulate = k0 > 0,
-            .ep = ep && k1 == p->k ? &mine : NULL});
+        op_patch_rows(scratch, p->lda, g, x + b.image * g->h * g->w * g->c, b.group, b.pix.from,
+                      b.pix.to - b.pix.from, k0, k1);
+        krn->run(&(krn_gemm_args){.m = b.pix.to - b.pix.from,
+                                  .n = b.col.to - b.col.from,
+                                  .k = k1 - k0,
+                                  .a = scratch,
+                                  .a_rs = p->lda,
+                                  .a_ks = 1,
+                                  .b = panels +
+                                       (b.group * p->panels + b.col.from / krn->nr) * p->panel_len +
+                                       k0 * krn->nr,
+                                  .b_panel = p->panel_len,
+                                  .c = y + b.at,
+                                  .ldc = g->o,
+                                  .accumulate = k0 > 0,
+                                  .ep = ep && k1 == p->k ? &mine : NULL});
     }
 }
