@@ -108,6 +108,7 @@ static void *acceptor_main(void *arg)
 {
     srv_acceptor *a = arg;
     bool room = true;
+    pthread_setname_np(pthread_self(), "prelu-accept");
     for (;;) {
         struct pollfd p[2] = {{.fd = a->stop, .events = POLLIN},
                               {.fd = room ? a->fd : -1, .events = POLLIN}};

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* pthread_setname_np */
+#define _POSIX_C_SOURCE 200809L
 #include "http.h"
 #include "acceptor.h"
 #include "gate.h"

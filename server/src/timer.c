@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* pthread_setname_np */
 #include "timer.h"
 #include "prelu/mem.h"
 #include <errno.h>
@@ -52,6 +52,7 @@ static void ring_due(srv_timer *t)
 static void *timer_main(void *arg)
 {
     srv_timer *t = arg;
+    pthread_setname_np(pthread_self(), "prelu-timer");
     pthread_mutex_lock(&t->lock);
     while (!t->stop) {
         ring_due(t);

@@ -41,6 +41,7 @@ static void *watch_main(void *arg)
 {
     srv_watch *w = arg;
     struct epoll_event ev[64];
+    pthread_setname_np(pthread_self(), "prelu-watch");
     for (;;) {
         int n = epoll_wait(w->epoll, ev, 64, -1);
         if (n < 0 && errno != EINTR)
