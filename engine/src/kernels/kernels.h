@@ -112,9 +112,9 @@ typedef void krn_softmax_f32_fn(float *y, const float *x, size_t rows, size_t c)
 /** y[j] = the largest of row[0][j], row[1][j], ..; a NaN is the largest of all. rows >= 1; y may be
  *  one of the rows. */
 typedef void krn_max_f32_fn(float *y, const float *const *row, size_t rows, size_t c);
-/** best[j] as above, and which[j] = the number of the first row that has it (of the first NaN). Rows
- *  are numbered first, first + 1, ..; with first > 0, best and which go in as what the rows before
- *  gave. */
+/** best[j] as above, and which[j] = the number of the first row that has it (of the first NaN).
+ * Rows are numbered first, first + 1, ..; with first > 0, best and which go in as what the rows
+ * before gave. */
 typedef void krn_argmax_f32_fn(float *best, int32_t *which, const float *const *row, size_t rows,
                                int32_t first, size_t c);
 
