@@ -142,7 +142,7 @@ static prelu_status parse_choice(int64_t *out, const option *o, const char *text
 
 static prelu_status parse_flag(bool *out, const char *text, prelu_err *err)
 {
-    if (strcmp(text, "on") && strcmp(text, "off"))
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
         return prelu_fail(err, PRELU_E_ARG, "\"%.40s\" is neither on nor off", text);
     *out = text[1] == 'n';
     return PRELU_OK;

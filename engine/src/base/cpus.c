@@ -50,12 +50,12 @@ static long read_number(const char *dir, const char *file)
 /* Quota of one cgroup folder in CPUs, rounded up; 0 = none. */
 static long quota_of(const char *dir)
 {
-    char path[600], line[64];
+    char path[600], line[64], *end;
     long quota, period;
     snprintf(path, sizeof path, "%s/cpu.max", dir); /* v2: "max 100000" or "150000 100000" */
     if (read_line(path, line, sizeof line)) {
-        if (sscanf(line, "%ld %ld", &quota, &period) != 2)
-            return 0;
+        quota = strtol(line, &end, 10); /* 0 of "max" */
+        period = strtol(end, NULL, 10);
     } else { /* v1 */
         quota = read_number(dir, "cpu.cfs_quota_us");
         period = read_number(dir, "cpu.cfs_period_us");

@@ -26,7 +26,7 @@ size_t op_conv_packed(const op_conv_plan *p) { return p->g.groups * p->panels * 
 void op_conv_work(const op_conv_plan *p, const krn_gemm *krn, op_work *work, int phase)
 {
     const op_patch *g = &p->g;
-    const double macs = (double)(g->oh * g->ow) * (double)(g->o / g->groups) * (double)p->k;
+    const double macs = (double)(g->oh * g->ow) * (double)g->o / (double)g->groups * (double)p->k;
     const size_t rows = op_min(krn->mc + krn->mr, g->oh * g->ow);
     work->tasks[phase] = g->n * g->groups * p->pixel_blocks * p->col_blocks;
     work->flops[phase] = 2.0 * macs / (double)(p->pixel_blocks * p->col_blocks + 1) + 1.0;
