@@ -25,20 +25,41 @@ static inline __attribute__((always_inline)) void store(const tile_args *t, __m5
     _mm512_mask_storeu_ps(t->c + r * t->ldc + half * 16, mask, v);
 }
 
+/* Five pointers to every third row: with base, base + rs and base + 2*rs the addressing modes reach
+ * 14 rows, so no address is computed or spilled in the loop; KEEP makes the compiler hold them so.
+ */
+enum { BASES = 5 };
+#define KEEP(p) __asm__("" : "+r"(p))
+#define IN_ORDER __asm__ volatile("" ::: "memory") /* loads moved up would spill accumulators */
+
+static inline __attribute__((always_inline)) void load(__m512 acc[MR][2], const tile_args *t,
+                                                       const int R, const int V)
+{
+#pragma GCC unroll 14
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++)
+            acc[r][v] = _mm512_setzero_ps();
+    if (!t->accumulate)
+        return;
+#pragma GCC unroll 14
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++)
+            acc[r][v] = _mm512_maskz_loadu_ps(t->mask[v], t->c + (size_t)r * t->ldc + v * 16);
+}
+
 /* R rows, V vectors of 16 columns. BY_ROWS: a's rows are contiguous in k (ks = 1), else in rows. */
 static inline __attribute__((always_inline)) void tile(const tile_args *t, const int R, const int V,
                                                        const bool by_rows)
 {
     __m512 acc[MR][2];
-    const float *a = t->a, *b = t->b;
-    const size_t step_a = by_rows ? 1 : t->ks, rs = by_rows ? t->rs : 1;
-#pragma GCC unroll 14
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-        for (int v = 0; v < V; v++)
-            acc[r][v] = t->accumulate
-                            ? _mm512_maskz_loadu_ps(t->mask[v], t->c + (size_t)r * t->ldc + v * 16)
-                            : _mm512_setzero_ps();
+    const float *a[BASES], *b = t->b;
+    const size_t step = by_rows ? 1 : t->ks, rs = by_rows ? t->rs : 1;
+    load(acc, t, R, V);
+#pragma GCC unroll 5
+    for (int i = 0; i < BASES; i++)
+        a[i] = t->a + (size_t)(i * 3 < R ? 3 * i : 0) * rs;
     for (size_t p = 0; p < t->k; p++) {
         __m512 bv[2];
 #pragma GCC unroll 2
@@ -46,13 +67,19 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
             bv[v] = _mm512_loadu_ps(b + v * 16);
 #pragma GCC unroll 14
         for (int r = 0; r < R; r++) {
-            const __m512 av = _mm512_set1_ps(a[(size_t)r * rs]);
+            const __m512 av = _mm512_set1_ps(a[r / 3][(size_t)(r % 3) * rs]);
 #pragma GCC unroll 2
             for (int v = 0; v < V; v++)
                 acc[r][v] = _mm512_fmadd_ps(av, bv[v], acc[r][v]);
         }
-        a += step_a;
+#pragma GCC unroll 5
+        for (int i = 0; i < BASES; i++) {
+            a[i] += step;
+            if (i * 3 < R)
+                KEEP(a[i]);
+        }
         b += NR;
+        IN_ORDER;
     }
 #pragma GCC unroll 14
     for (int r = 0; r < R; r++)
@@ -87,9 +114,9 @@ static void run(const krn_gemm_args *g)
                        .accumulate = g->accumulate};
         t.mask[0] = krn_low_bits(cols);
         t.mask[1] = krn_low_bits(cols > 16 ? cols - 16 : 0);
-        for (size_t i = 0; i < g->m; i += MR) {
-            const size_t rows = g->m - i < MR ? g->m - i : MR;
+        for (size_t i = 0, left = (g->m + MR - 1) / MR, rows; i < g->m; i += rows, left--) {
             krn_epilogue ep;
+            rows = (g->m - i + left - 1) / left; /* 16 as 8 + 8: a tile of 2 waits for its FMAs */
             if (g->ep) {
                 ep = krn_epilogue_at(g->ep, i, j);
                 t.ep = &ep;
