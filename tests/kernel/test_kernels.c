@@ -3,6 +3,7 @@
 #include "check_gemm.h"
 #include "check_lowp.h"
 #include "check_resample.h"
+#include "check_winograd.h"
 
 /* Every kernel that this CPU has, whatever PRELU_CPU says, against its contract. The list is
  * kernels.inc itself: a variant without a checker does not compile. */
@@ -10,6 +11,13 @@
 static void check_gemm_f32(const krn_gemm *v, const char *name)
 {
     const char *wrong = check_gemm_f32_text(v, v != &krn_gemm_f32__openblas);
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+}
+
+static void check_winograd_f32(const krn_winograd *v, const char *name)
+{
+    const char *wrong = check_winograd_f32_text(v);
     if (wrong)
         fail_msg("%s: %s", name, wrong);
 }

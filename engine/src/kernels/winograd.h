@@ -1,0 +1,87 @@
+#ifndef KRN_WINOGRAD_H
+#define KRN_WINOGRAD_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Convolution 3x3, stride 1, by Winograd's F(4x4, 3x3): a tile of 4x4 outputs comes from a window
+ *  of 6x6 inputs d and the filter g as
+ *
+ *      y = A' [ sum over channels of (G g G') * (B' d B) ] A,   * by element,
+ *
+ *  so that for each of the 36 elements xi the sum over channels is a matrix product, (tiles,c) by
+ *  (c,o), with 36 multiplications where the direct form has 144. Interpolation points 0,
+ * +-sqrt(1/2),
+ *  +-sqrt(2), infinity: half the rounding error of 0, +-1, +-2. Up to scale by row,
+ *
+ *      row p of B' = coefficients of M(x)/(x-p), M = product of (x-q) over the finite points,
+ *      row p of G = 1 p p^2,   column p of A' = 1 p p^2 p^3,   divided in all by M'(p).
+ *
+ *  That factor goes where it is free: p = 0 into B', the others into A'; G keeps whole numbers.
+ *  Each 1-d transform is a fixed formula by lane: an element's bits depend on its own inputs only.
+ *
+ *  The three transforms of a variant with its block sizes; the product in between is gemm_f32's. */
+enum { KRN_WINOGRAD_M = 4, KRN_WINOGRAD_N = 6, KRN_WINOGRAD_XI = 36 };
+
+/** Where a tile reads: pixel (i,j) of the window at x + at + i*row + j*col, floats. Only rows
+ *  i0 <= i < i1 and columns j0 <= j < j1 lie in the picture; the others count as 0 and are not
+ *  touched (`at` may be negative). */
+typedef struct krn_winograd_window {
+    const float *x;
+    ptrdiff_t at, row, col;
+    int i0, i1, j0, j1;
+} krn_winograd_window;
+
+/** v[xi*step + k] = (B' d B)[xi] of channel k, 0 <= k < channels. */
+typedef void krn_winograd_input_fn(float *v, size_t step, const krn_winograd_window *w,
+                                   size_t channels);
+
+/** One row of G g G' at a time, so that what a product reads next still lies in L1:
+ *  u[j*step + k] = (G g G')[6*row + j], j = 0..5, of filter k, whose tap (i,j) is
+ *  g[(3*i + j)*tap + k], 0 <= k < n. */
+typedef void krn_winograd_filter_fn(float *u, size_t step, const float *g, size_t tap, size_t n,
+                                    int row);
+
+struct krn_epilogue;
+/** Where a tile goes: pixel (i,j) at y + i*row + j*col, and its residual at res + the same; only
+ *  i < rows <= 4 and j < cols <= 4 are touched. */
+typedef struct krn_winograd_place {
+    float *y;
+    size_t row, col;
+    int rows, cols;
+    const struct krn_epilogue *ep; /* or NULL; its residual is the tile's first, ldr is not used */
+} krn_winograd_place;
+
+/** pixel = epilogue of A' m A, channels k with element xi at m[xi*step + k]. */
+typedef void krn_winograd_output_fn(const krn_winograd_place *p, const float *m, size_t step,
+                                    size_t channels);
+
+/** The product of `count` elements xi one after another, v (tiles,depth) by u (depth,nr):
+ *  m[xi*m_step + t*ldm + o] = [it +] sum over k of v[xi*v_step + t*ldv + k] * u[xi*u_step + k*nr +
+ * o] for o < nr, each one chain over k in rising order as krn_gemm's, with the nr of its variant.
+ *  What the next call reads if it goes on with the next xi is fetched early. */
+typedef struct krn_winograd_sums {
+    size_t count, tiles, depth;
+    const float *v, *u;
+    float *m;
+    size_t v_step, u_step, m_step, ldv, ldm;
+    bool accumulate;
+    const float *fetch; /* lines to bring into L2 meanwhile: what a later call reads */
+    size_t lines;
+} krn_winograd_sums;
+typedef void krn_winograd_product_fn(const krn_winograd_sums *s);
+
+/** A variant and its block sizes. A task has at most `tiles` x `outputs`, whose sums,
+ *  36*tiles*outputs floats, stay in L2; it takes `depth` input channels at a time (`depth_ahead`
+ *  where the filters were transformed when packed) of `strip` filters. Windows are transformed
+ *  for as many tiles as `round` floats of the shared cache hold, but for `tiles` at least. */
+typedef struct krn_winograd {
+    size_t tiles, outputs, depth, depth_ahead, strip, round;
+    krn_winograd_input_fn *input;
+    krn_winograd_filter_fn *filter;
+    krn_winograd_output_fn *output;
+    krn_winograd_product_fn *product; /* NULL: gemm_f32 does it; else strip = its nr */
+    const char *fly, *ahead;          /* name, by when the filters are transformed */
+} krn_winograd;
+typedef const krn_winograd krn_winograd_f32_fn; /* the slot holds a pointer to the struct */
+#endif

@@ -1,0 +1,157 @@
+#include "kernels/store_avx512.h"
+
+typedef __m512 vec;
+typedef __mmask16 lanes;
+enum { LANES = 16 };
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define MLOAD(mask, p) _mm512_maskz_loadu_ps(mask, p)
+#define MSTORE(p, mask, v) _mm512_mask_storeu_ps(p, mask, v)
+#define SET(x) _mm512_set1_ps((float)(x))
+#define ZERO _mm512_setzero_ps()
+#define ADD _mm512_add_ps
+#define SUB _mm512_sub_ps
+#define MUL _mm512_mul_ps
+#define FMA _mm512_fmadd_ps
+#define FNMA _mm512_fnmadd_ps
+#define MAX _mm512_max_ps
+#define PICK_LOW(v, w) _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, ZERO, _CMP_NGT_UQ), w)
+#define FIRST(n) krn_low_bits(n)
+#include "kernels/winograd_f4.h"
+
+/* ---- product ---------------------------------------------------------------------------------
+ * The tile of gemm_avx512.c, 14 x 32, but v, u and m lie in L2 and a call takes only some hundred
+ * cycles: half a tile's time would go into waiting for its first lines. So each tile fetches the
+ * rows of v and m of the one after it into L1. */
+enum { MR = 14, NR = 32, BASES = 5, STEPS = 2 };
+
+typedef struct step {
+    const float *v, *u;
+    float *m;
+    const float *next_v; /* of the tile after this one */
+    float *next_m;
+    size_t ldv, ldm, depth;
+    bool accumulate;
+    const char *fetch; /* lines for L2 */
+    size_t lines;
+} step;
+
+#define FETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+/* The compiler holds five pointers, each for three rows, and does not move loads up: 14 pointers,
+ * or more vectors than 31, would be spilled. */
+#define IN_ORDER __asm__ volatile("" ::: "memory")
+
+INLINE void fetch_row(const step *s, size_t row, size_t lines)
+{
+    FETCH(s->next_m + row * s->ldm);
+    FETCH(s->next_m + row * s->ldm + LANES);
+    for (size_t l = 0; l < lines; l++)
+        FETCH(s->next_v + row * s->ldv + l * LANES);
+}
+
+INLINE void tile(step *s, const int R)
+{
+    vec acc[MR][2];
+    const float *a[BASES], *u = s->u;
+    const size_t ld = s->ldv, lines = (s->depth + LANES - 1) / LANES;
+#pragma GCC unroll 14
+    for (int r = 0; r < R; r++)
+        acc[r][0] = acc[r][1] = ZERO;
+    if (s->accumulate)
+#pragma GCC unroll 14
+        for (int r = 0; r < R; r++) {
+            acc[r][0] = LOAD(s->m + (size_t)r * s->ldm);
+            acc[r][1] = LOAD(s->m + (size_t)r * s->ldm + LANES);
+        }
+#pragma GCC unroll 5
+    for (int i = 0; i < BASES; i++)
+        a[i] = s->v + (size_t)(i * 3 < R ? 3 * i : 0) * ld;
+    for (size_t k = 0; k < s->depth; k++) {
+        if (k < (size_t)R)
+            fetch_row(s, k, lines);
+        else if (s->lines) {
+            _mm_prefetch(s->fetch, _MM_HINT_T1);
+            s->fetch += 64;
+            s->lines--;
+        }
+#pragma GCC unroll 5
+        for (int i = 0; i < BASES; i++)
+            if (i * 3 < R)
+                KEEP(a[i]);
+        const vec u0 = LOAD(u), u1 = LOAD(u + LANES);
+#pragma GCC unroll 14
+        for (int r = 0; r < R; r++) {
+            const vec x = _mm512_set1_ps(a[r / 3][(size_t)(r % 3) * ld]);
+            acc[r][0] = FMA(x, u0, acc[r][0]);
+            acc[r][1] = FMA(x, u1, acc[r][1]);
+        }
+        IN_ORDER;
+#pragma GCC unroll 5
+        for (int i = 0; i < BASES; i++)
+            a[i]++;
+        u += NR;
+    }
+#pragma GCC unroll 14
+    for (int r = 0; r < R; r++) {
+        STORE(s->m + (size_t)r * s->ldm, acc[r][0]);
+        STORE(s->m + (size_t)r * s->ldm + LANES, acc[r][1]);
+    }
+}
+
+typedef void tile_fn(step *s);
+#define MAKE(r)                                                                                    \
+    static void tile_##r(step *s) { tile(s, r); }
+KRN_ROWS_14(MAKE)
+#undef MAKE
+#define ENTRY(r) tile_##r,
+static tile_fn *const by_rows[MR] = {KRN_ROWS_14(ENTRY)};
+#undef ENTRY
+
+/* Rows in blocks as equal as can be: of 16, 8 and 8; a block of 2 waits for its own FMAs. */
+static void product(const krn_winograd_sums *g)
+{
+    const size_t blocks = (g->tiles + MR - 1) / MR, least = g->tiles / blocks;
+    const size_t longer = g->tiles % blocks; /* blocks of least + 1 rows, the first ones */
+    step s = {.ldv = g->ldv,
+              .ldm = g->ldm,
+              .depth = g->depth,
+              .accumulate = g->accumulate,
+              .fetch = (const char *)g->fetch};
+    size_t lines = g->lines, calls = g->count * blocks;
+    for (size_t xi = 0; xi < g->count; xi++) {
+        s.u = g->u + xi * g->u_step;
+        s.next_v = g->v + xi * g->v_step;
+        s.next_m = g->m + xi * g->m_step;
+        for (size_t b = 0; b < blocks; b++) {
+            const size_t rows = least + (b < longer);
+            s.v = s.next_v;
+            s.m = s.next_m;
+            s.next_v += rows * g->ldv;
+            s.next_m += rows * g->ldm;
+            if (b + 1 == blocks) {
+                s.next_v = g->v + (xi + 1) * g->v_step;
+                s.next_m = g->m + (xi + 1) * g->m_step;
+            }
+            s.lines = (lines + calls - 1) / calls;
+            lines -= s.lines;
+            calls--;
+            by_rows[rows - 1](&s);
+            lines += s.lines; /* what a short depth had no time for */
+        }
+    }
+}
+
+/* m is 98*64*36 floats, 0.9 MB of a 2 MB L2 */
+const krn_winograd krn_winograd_f32__avx512 = {
+    .tiles = 98,
+    .outputs = 64,
+    .depth = 32,
+    .depth_ahead = 64,
+    .strip = 32,
+    .round = (size_t)2 << 20,
+    .input = input,
+    .filter = filter,
+    .output = output,
+    .product = product,
+    .fly = "winograd f(4x4) f32 avx512, weights on the fly",
+    .ahead = "winograd f(4x4) f32 avx512, weights ahead"};

@@ -1,0 +1,266 @@
+#ifndef KRN_WINOGRAD_F4_H
+#define KRN_WINOGRAD_F4_H
+#include "kernels/kernels.h"
+
+/* The transforms of winograd.h over vectors; included by one file for each instruction set, which
+ * defines before:  vec, LANES, lanes (a mask type);  LOAD STORE, MLOAD(mask, p) MSTORE(p, mask, v)
+ * (masked, 0 elsewhere, not touched);  SET ZERO ADD SUB MUL FMA (a*b+c) FNMA (c-a*b) MAX;
+ * PICK_LOW(v, w) = v > 0 ? v : w;  FIRST(n) the mask of n lanes. */
+
+#define INLINE static inline __attribute__((always_inline))
+enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N };
+
+#define P1 0.70710678118654752440 /* the points; P1^2 = 1/2, P2^2 = 2, (P1 P2)^2 = 1 */
+#define P2 1.41421356237309504880
+#define S1 (-2.0 / 3.0) /* 1/M'(+-P1) */
+#define S2 (1.0 / 6.0)  /* 1/M'(+-P2) */
+
+INLINE void input_1d(vec o[N], const vec d[N])
+{
+    const vec e1 = FNMA(SET(2.0), d[2], d[4]), o1 = FNMA(SET(2.0), d[1], d[3]);
+    const vec e2 = FNMA(SET(0.5), d[2], d[4]), o2 = FNMA(SET(0.5), d[1], d[3]);
+    o[0] = FNMA(SET(2.5), d[2], ADD(d[0], d[4]));
+    o[1] = FMA(SET(P1), o1, e1);
+    o[2] = FNMA(SET(P1), o1, e1);
+    o[3] = FMA(SET(P2), o2, e2);
+    o[4] = FNMA(SET(P2), o2, e2);
+    o[5] = FNMA(SET(2.5), d[3], ADD(d[1], d[5]));
+}
+
+/* Row `row` of G times the three taps of one column, `by` floats apart. */
+INLINE vec filter_in(const float *g, size_t by, int row, bool whole, lanes mask)
+{
+    const vec g0 = row == 5 ? ZERO : whole ? LOAD(g) : MLOAD(mask, g);
+    const vec g2 = row == 0 ? ZERO : whole ? LOAD(g + 2 * by) : MLOAD(mask, g + 2 * by);
+    if (row == 0)
+        return g0;
+    if (row == 5)
+        return g2;
+    const vec g1 = whole ? LOAD(g + by) : MLOAD(mask, g + by);
+    const vec p = SET(row <= 2 ? P1 : P2), e = FMA(SET(row <= 2 ? 0.5 : 2.0), g2, g0);
+    return row % 2 ? FMA(p, g1, e) : FNMA(p, g1, e);
+}
+
+INLINE void filter_1d(vec o[N], const vec g[3])
+{
+    const vec e1 = FMA(SET(0.5), g[2], g[0]), e2 = FMA(SET(2.0), g[2], g[0]);
+    o[0] = g[0];
+    o[1] = FMA(SET(P1), g[1], e1);
+    o[2] = FNMA(SET(P1), g[1], e1);
+    o[3] = FMA(SET(P2), g[1], e2);
+    o[4] = FNMA(SET(P2), g[1], e2);
+    o[5] = g[2];
+}
+
+INLINE void output_1d(vec o[M], const vec m[N])
+{
+    const vec e1 = ADD(m[1], m[2]), o1 = SUB(m[1], m[2]), e2 = ADD(m[3], m[4]),
+              o2 = SUB(m[3], m[4]);
+    o[0] = FMA(SET(S1), e1, FMA(SET(S2), e2, m[0]));
+    o[1] = FMA(SET(S1 * P1), o1, MUL(SET(S2 * P2), o2));
+    o[2] = FMA(SET(S1 * 0.5), e1, MUL(SET(S2 * 2.0), e2));
+    o[3] = FMA(SET(S1 * 0.5 * P1), o1, FMA(SET(S2 * 2.0 * P2), o2, m[5]));
+}
+
+/* ---- input ---------------------------------------------------------------------------------- */
+
+/* Rows of t from the columns of the window that were transformed: 36 stores in rising order. */
+INLINE void input_rows(float *v, size_t step, const vec t[N][N], bool whole, lanes mask)
+{
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++) {
+        vec o[N];
+        input_1d(o, t[i]);
+#pragma GCC unroll 6
+        for (int j = 0; j < N; j++, v += step) {
+            if (whole)
+                STORE(v, o[j]);
+            else
+                MSTORE(v, mask, o[j]);
+        }
+    }
+}
+
+INLINE void input_column(vec t[N][N], int j, const vec d[N])
+{
+    vec o[N];
+    input_1d(o, d);
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++)
+        t[i][j] = o[i];
+}
+
+/* All 36 pixels inside. */
+static void input_inner(float *v, size_t step, const float *x, ptrdiff_t row, ptrdiff_t col)
+{
+    vec t[N][N];
+#pragma GCC unroll 6
+    for (int j = 0; j < N; j++, x += col) {
+        vec d[N];
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++)
+            d[i] = LOAD(x + i * row);
+        input_column(t, j, d);
+    }
+    input_rows(v, step, t, true, FIRST(LANES));
+}
+
+/* At the border of the picture, and the last channels. */
+static void input_border(float *v, size_t step, const krn_winograd_window *w, size_t channel,
+                         lanes mask)
+{
+    vec t[N][N];
+    for (int j = 0; j < N; j++) {
+        vec d[N];
+        for (int i = 0; i < N; i++) {
+            const bool in = i >= w->i0 && i < w->i1 && j >= w->j0 && j < w->j1;
+            d[i] = in ? MLOAD(mask, w->x + (w->at + i * w->row + j * w->col) + channel) : ZERO;
+        }
+        input_column(t, j, d);
+    }
+    input_rows(v, step, t, false, mask);
+}
+
+static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
+{
+    const bool inside = w->i0 <= 0 && w->i1 >= N && w->j0 <= 0 && w->j1 >= N;
+    size_t k = 0;
+    for (; inside && k + LANES <= channels; k += LANES)
+        input_inner(v + k, step, w->x + w->at + k, w->row, w->col);
+    for (; k < channels; k += LANES)
+        input_border(v + k, step, w, k, FIRST(channels - k < LANES ? channels - k : LANES));
+}
+
+/* ---- filter --------------------------------------------------------------------------------- */
+
+/* Nine streams in and six out by five moving pointers, with base, base + d and base + 2*d; KEEP
+ * makes the compiler hold them so instead of spilling fifteen. */
+#define KEEP(p) __asm__("" : "+r"(p))
+
+INLINE void filter_vec(float *const u[2], size_t step, const float *const g[3], size_t by, int row,
+                       bool whole, lanes mask)
+{
+    vec t[3], o[N];
+#pragma GCC unroll 3
+    for (int j = 0; j < 3; j++)
+        t[j] = filter_in(g[j], by, row, whole, mask);
+    filter_1d(o, t);
+#pragma GCC unroll 6
+    for (int j = 0; j < N; j++) {
+        float *to = u[j / 3] + (size_t)(j % 3) * step;
+        if (whole)
+            STORE(to, o[j]);
+        else
+            MSTORE(to, mask, o[j]);
+    }
+}
+
+INLINE void filter_row(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+{
+    const float *from[3] = {g, g + tap, g + 2 * tap};
+    float *to[2] = {u, u + 3 * step};
+    size_t left = n;
+    for (; left >= LANES; left -= LANES) {
+        filter_vec(to, step, from, 3 * tap, row, true, FIRST(LANES));
+#pragma GCC unroll 3
+        for (int j = 0; j < 3; j++) {
+            from[j] += LANES;
+            KEEP(from[j]);
+        }
+        to[0] += LANES;
+        to[1] += LANES;
+        KEEP(to[0]);
+        KEEP(to[1]);
+    }
+    if (left)
+        filter_vec(to, step, from, 3 * tap, row, false, FIRST(left));
+}
+
+static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+{
+    switch (row) {
+    case 0:
+        filter_row(u, step, g, tap, n, 0);
+        break;
+    case 1:
+        filter_row(u, step, g, tap, n, 1);
+        break;
+    case 2:
+        filter_row(u, step, g, tap, n, 2);
+        break;
+    case 3:
+        filter_row(u, step, g, tap, n, 3);
+        break;
+    case 4:
+        filter_row(u, step, g, tap, n, 4);
+        break;
+    default:
+        filter_row(u, step, g, tap, n, 5);
+    }
+}
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+INLINE vec finish(vec v, const krn_epilogue *ep, size_t at, size_t k, lanes mask, vec bias,
+                  vec slope)
+{
+    v = ADD(v, bias);
+    if (ep->residual)
+        v = ADD(v, MLOAD(mask, ep->residual + at + k));
+    if (ep->act == KRN_ACT_RELU)
+        v = MAX(v, ZERO);
+    else if (ep->act == KRN_ACT_PRELU)
+        v = PICK_LOW(v, MUL(v, slope));
+    return v;
+}
+
+INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step, size_t k,
+                       bool whole, lanes mask)
+{
+    const krn_epilogue *ep = p->ep;
+    const vec bias = ep && ep->bias ? MLOAD(mask, ep->bias + k) : ZERO;
+    const vec slope = ep && ep->act == KRN_ACT_PRELU ? MLOAD(mask, ep->slope + k) : ZERO;
+    vec t[M][N];
+#pragma GCC unroll 6
+    for (int j = 0; j < N; j++) {
+        vec d[N], o[M];
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++) {
+            const float *from = m + (size_t)(N * i + j) * step + k;
+            d[i] = whole ? LOAD(from) : MLOAD(mask, from);
+        }
+        output_1d(o, d);
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+            t[i][j] = o[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++) {
+        vec o[M];
+        if (i >= p->rows)
+            break;
+        output_1d(o, t[i]);
+#pragma GCC unroll 4
+        for (int j = 0; j < M; j++) {
+            const size_t at = (size_t)i * p->row + (size_t)j * p->col;
+            if (j >= p->cols)
+                break;
+            if (ep)
+                o[j] = finish(o[j], ep, at, k, mask, bias, slope);
+            if (whole)
+                STORE(p->y + at + k, o[j]);
+            else
+                MSTORE(p->y + at + k, mask, o[j]);
+        }
+    }
+}
+
+static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
+{
+    size_t k = 0;
+    for (; k + LANES <= channels; k += LANES)
+        output_vec(p, m, step, k, true, FIRST(LANES));
+    if (k < channels)
+        output_vec(p, m, step, k, false, FIRST(channels - k));
+}
+#endif

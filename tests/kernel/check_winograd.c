@@ -1,0 +1,400 @@
+#include "check_winograd.h"
+#include "check.h"
+
+static char text[256];
+#define WRONG(...) (snprintf(text, sizeof text, __VA_ARGS__), text)
+
+enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
+
+/* ---- the matrices, from the points --------------------------------------------------------- */
+
+static double bt[N][N], gm[N][3], at[M][N];
+
+static void make_matrices(void)
+{
+    const double p[5] = {0, sqrt(0.5), -sqrt(0.5), sqrt(2), -sqrt(2)};
+    memset(bt, 0, sizeof bt);
+    for (int r = 0; r < N; r++) { /* B': the product of (x - q) over the other points */
+        int degree = 0;
+        bt[r][0] = 1;
+        for (int q = 0; q < 5; q++) {
+            if (q == r)
+                continue;
+            for (int k = ++degree; k >= 0; k--)
+                bt[r][k] = (k ? bt[r][k - 1] : 0) - p[q] * bt[r][k];
+        }
+    }
+    for (int r = 0; r < 5; r++) {
+        double slope = 1; /* M'(p) */
+        for (int q = 0; q < 5; q++)
+            slope *= q == r ? 1 : p[r] - p[q];
+        for (int k = 0; k < 3; k++)
+            gm[r][k] = pow(p[r], k);
+        for (int i = 0; i < M; i++)
+            at[i][r] = pow(p[r], i) / slope;
+    }
+    for (int k = 0; k < 3; k++)
+        gm[5][k] = k == 2;
+    for (int i = 0; i < M; i++)
+        at[i][5] = i == M - 1;
+}
+
+/* out (n,n) = a in a', and the same of absolute values. */
+static void both_sides(double *out, double *scale, const double *a, const double *in, int n, int k)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            double s = 0, t = 0;
+            for (int p = 0; p < k; p++)
+                for (int q = 0; q < k; q++) {
+                    const double term = a[i * k + p] * in[p * k + q] * a[j * k + q];
+                    s += term;
+                    t += fabs(term);
+                }
+            out[i * n + j] = s;
+            scale[i * n + j] = t;
+        }
+}
+
+/* Roundings of two passes of at most six terms each, and of their factors. */
+#define ROUNDINGS (24 * 0x1p-24)
+
+static bool band_broken(const void *data, size_t len)
+{
+    const unsigned char *b = data;
+    for (size_t i = 1; i <= CHECK_BAND; i++)
+        if (b[-(ptrdiff_t)i] != 0xa5 || b[len + i - 1] != 0xa5)
+            return true;
+    return false;
+}
+
+static float *nans(size_t n)
+{
+    float *p = check_guard_new(n * sizeof *p);
+    for (size_t i = 0; i < n; i++)
+        p[i] = NAN;
+    return p;
+}
+
+static const size_t counts[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 70};
+enum { COUNTS = sizeof counts / sizeof *counts };
+
+/* ---- input ---------------------------------------------------------------------------------- */
+
+typedef struct inside {
+    int i0, i1, j0, j1;
+} inside;
+
+static const inside windows[] = {{0, 6, 0, 6}, {1, 6, 0, 6}, {0, 5, 0, 6}, {0, 6, 1, 6},
+                                 {0, 6, 0, 3}, {1, 4, 2, 5}, {5, 6, 0, 1}, {2, 3, 5, 6},
+                                 {0, 0, 0, 6}, {0, 6, 6, 6}, {2, 6, 2, 6}};
+enum { WINDOWS = sizeof windows / sizeof *windows };
+
+/* The block has the inside pixels only, with NaN between their channels: `at` may be negative. */
+static const char *input_case(const krn_winograd *v, size_t c, inside in, uint64_t *seed)
+{
+    const int h = in.i1 - in.i0, w = in.j1 - in.j0;
+    const size_t col = c + 3, row = (size_t)(w + 1) * col, step = c + 5;
+    const size_t len = h && w ? (size_t)(h - 1) * row + (size_t)(w - 1) * col + c : 0;
+    float *x = nans(len), *got = nans(XI * step), one[XI];
+    const char *wrong = NULL;
+    krn_winograd_window win = {.x = x,
+                               .at = -(ptrdiff_t)((size_t)in.i0 * row + (size_t)in.j0 * col),
+                               .row = (ptrdiff_t)row,
+                               .col = (ptrdiff_t)col,
+                               .i0 = in.i0,
+                               .i1 = in.i1,
+                               .j0 = in.j0,
+                               .j1 = in.j1};
+    for (int i = 0; i < h; i++)
+        for (int j = 0; j < w; j++)
+            for (size_t k = 0; k < c; k++)
+                x[(size_t)i * row + (size_t)j * col + k] = check_random_float(seed, -1, 1);
+    v->input(got, step, &win, c);
+    for (size_t k = 0; k < c && !wrong; k++) {
+        double d[XI], want[XI], scale[XI];
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++)
+                d[i * N + j] =
+                    i < in.i0 || i >= in.i1 || j < in.j0 || j >= in.j1
+                        ? 0
+                        : (double)x[(size_t)(i - in.i0) * row + (size_t)(j - in.j0) * col + k];
+        both_sides(want, scale, &bt[0][0], d, N, N);
+        for (size_t xi = 0; xi < XI && !wrong; xi++)
+            if (!(fabs((double)got[xi * step + k] - want[xi]) <= ROUNDINGS * scale[xi]))
+                wrong =
+                    WRONG("input of %zu, rows %d-%d, columns %d-%d: [%zu][%zu] is %g, not %g", c,
+                          in.i0, in.i1, in.j0, in.j1, xi, k, (double)got[xi * step + k], want[xi]);
+        win.x = x + k;
+        v->input(one, 1, &win, 1);
+        for (size_t xi = 0; xi < XI && !wrong; xi++)
+            if (memcmp(&one[xi], &got[xi * step + k], sizeof *one) != 0)
+                wrong = WRONG("input of %zu: channel %zu has other bits alone", c, k);
+    }
+    for (size_t i = 0; i < XI * step && !wrong; i++)
+        if (i % step >= c && !isnan(got[i]))
+            wrong = WRONG("input of %zu: wrote between the rows", c);
+    if (!wrong && (band_broken(got, XI * step * sizeof *got) || band_broken(x, len * sizeof *x)))
+        wrong = WRONG("input of %zu: wrote outside", c);
+    check_guard_free(x);
+    check_guard_free(got);
+    return wrong;
+}
+
+/* ---- filter --------------------------------------------------------------------------------- */
+
+static const char *filter_case(const krn_winograd *v, size_t n, uint64_t *seed)
+{
+    const size_t tap = n + 3, step = n + 5, len = 8 * tap + n;
+    float *g = nans(len), *got = nans(XI * step), one[N];
+    const char *wrong = NULL;
+    for (size_t t = 0; t < 9; t++)
+        for (size_t k = 0; k < n; k++)
+            g[t * tap + k] = check_random_float(seed, -1, 1);
+    for (int row = 0; row < N; row++)
+        v->filter(got + (size_t)row * N * step, step, g, tap, n, row);
+    for (size_t k = 0; k < n && !wrong; k++) {
+        double d[9], want[XI], scale[XI];
+        for (size_t t = 0; t < 9; t++)
+            d[t] = (double)g[t * tap + k];
+        both_sides(want, scale, &gm[0][0], d, N, 3);
+        for (size_t xi = 0; xi < XI && !wrong; xi++)
+            if (!(fabs((double)got[xi * step + k] - want[xi]) <= ROUNDINGS * scale[xi]))
+                wrong = WRONG("filter of %zu: [%zu][%zu] is %g, not %g", n, xi, k,
+                              (double)got[xi * step + k], want[xi]);
+        v->filter(one, 1, g + k, tap, 1, 3);
+        for (size_t j = 0; j < N && !wrong; j++)
+            if (memcmp(&one[j], &got[(3 * N + j) * step + k], sizeof *one) != 0)
+                wrong = WRONG("filter of %zu: %zu has other bits alone", n, k);
+    }
+    for (size_t i = 0; i < XI * step && !wrong; i++)
+        if (i % step >= n && !isnan(got[i]))
+            wrong = WRONG("filter of %zu: wrote between the rows", n);
+    if (!wrong && (band_broken(got, XI * step * sizeof *got) || band_broken(g, len * sizeof *g)))
+        wrong = WRONG("filter of %zu: wrote outside", n);
+    check_guard_free(g);
+    check_guard_free(got);
+    return wrong;
+}
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+typedef struct out_case {
+    size_t c, step, row, col, len;
+    int rows, cols;
+    float *m, *y, *res, *bias, *slope;
+    krn_epilogue ep;
+} out_case;
+
+static double finished(const out_case *o, double v, size_t where, size_t k)
+{
+    v += o->ep.bias ? (double)o->bias[k] : 0;
+    v += o->ep.residual ? (double)o->res[where] : 0;
+    if (v > 0 || o->ep.act == KRN_ACT_NONE)
+        return v;
+    return o->ep.act == KRN_ACT_RELU ? 0 : v * (double)o->slope[k];
+}
+
+static const char *output_wrong(const out_case *o)
+{
+    for (size_t k = 0; k < o->c; k++) {
+        double d[XI], want[M * M], scale[M * M];
+        for (size_t xi = 0; xi < XI; xi++)
+            d[xi] = (double)o->m[xi * o->step + k];
+        both_sides(want, scale, &at[0][0], d, M, N);
+        for (int i = 0; i < o->rows; i++)
+            for (int j = 0; j < o->cols; j++) {
+                const size_t where = (size_t)i * o->row + (size_t)j * o->col + k;
+                const double w = finished(o, want[i * M + j], where, k);
+                if (!(fabs((double)o->y[where] - w) <= 2 * ROUNDINGS * (scale[i * M + j] + 2)))
+                    return WRONG("output of %zu, %d x %d, act %d: pixel (%d,%d)[%zu] is %g, not %g",
+                                 o->c, o->rows, o->cols, (int)o->ep.act, i, j, k,
+                                 (double)o->y[where], w);
+            }
+    }
+    for (size_t i = 0; i < o->len; i++) {
+        const size_t r = i / o->row, q = i % o->row / o->col, k = i % o->row % o->col;
+        if ((r >= (size_t)o->rows || q >= (size_t)o->cols || k >= o->c) && !isnan(o->y[i]))
+            return WRONG("output of %zu, %d x %d: wrote at %zu", o->c, o->rows, o->cols, i);
+    }
+    return NULL;
+}
+
+static const char *output_case(const krn_winograd *v, size_t c, int shape, int kind, uint64_t *seed)
+{
+    static const float slopes[] = {0.25f, 0.0f, 1.0f, -0.5f, 1.5f};
+    out_case o = {.c = c, .step = c + 3, .rows = shape / M + 1, .cols = shape % M + 1};
+    o.col = c + 2;
+    o.row = M * o.col + 1;
+    o.len = (size_t)(o.rows - 1) * o.row + (size_t)(o.cols - 1) * o.col + c;
+    o.m = nans(35 * o.step + c);
+    o.y = nans(o.len);
+    o.res = nans(o.len);
+    o.bias = nans(c);
+    o.slope = nans(c);
+    for (size_t k = 0; k < c; k++) {
+        o.bias[k] = check_random_float(seed, -1, 1);
+        o.slope[k] = slopes[(k + (size_t)shape) % 5];
+        for (size_t xi = 0; xi < XI; xi++)
+            o.m[xi * o.step + k] = check_random_float(seed, -1, 1);
+        for (int i = 0; i < o.rows; i++)
+            for (int j = 0; j < o.cols; j++)
+                o.res[(size_t)i * o.row + (size_t)j * o.col + k] = check_random_float(seed, -1, 1);
+    }
+    o.ep = (krn_epilogue){.bias = kind & 1 ? o.bias : NULL,
+                          .residual = kind & 2 ? o.res : NULL,
+                          .slope = o.slope,
+                          .act = (krn_act)(kind >> 2)};
+    const krn_winograd_place p = {.y = o.y,
+                                  .row = o.row,
+                                  .col = o.col,
+                                  .rows = o.rows,
+                                  .cols = o.cols,
+                                  .ep = kind ? &o.ep : NULL};
+    v->output(&p, o.m, o.step, c);
+    const char *wrong = output_wrong(&o);
+    if (!wrong && (band_broken(o.y, o.len * sizeof *o.y) ||
+                   band_broken(o.m, (35 * o.step + c) * sizeof *o.m)))
+        wrong = WRONG("output of %zu: wrote outside", c);
+    float *all[] = {o.m, o.y, o.res, o.bias, o.slope};
+    for (int i = 0; i < 5; i++)
+        check_guard_free(all[i]);
+    return wrong;
+}
+
+/* ---- product -------------------------------------------------------------------------------- */
+
+typedef struct sums {
+    krn_winograd_sums s;
+    float *v, *u, *m, *was;
+    size_t v_len, u_len, m_len;
+} sums;
+
+static sums sums_new(size_t nr, size_t count, size_t tiles, size_t depth, bool acc, uint64_t *seed)
+{
+    sums p = {.s = {.count = count,
+                    .tiles = tiles,
+                    .depth = depth,
+                    .ldv = depth + 3,
+                    .ldm = nr + 5,
+                    .accumulate = acc}};
+    p.s.v_step = tiles * p.s.ldv + 7;
+    p.s.u_step = depth * nr + 9;
+    p.s.m_step = tiles * p.s.ldm + 11;
+    p.v_len = (count - 1) * p.s.v_step + (tiles - 1) * p.s.ldv + depth;
+    p.u_len = (count - 1) * p.s.u_step + depth * nr;
+    p.m_len = (count - 1) * p.s.m_step + (tiles - 1) * p.s.ldm + nr;
+    p.s.v = p.v = nans(p.v_len);
+    p.s.u = p.u = nans(p.u_len);
+    p.s.m = p.m = nans(p.m_len);
+    p.was = nans(p.m_len);
+    for (size_t xi = 0; xi < count; xi++) {
+        for (size_t t = 0; t < tiles; t++) {
+            for (size_t k = 0; k < depth; k++)
+                p.v[xi * p.s.v_step + t * p.s.ldv + k] = (float)check_random_int(seed, -8, 8);
+            for (size_t o = 0; o < nr && acc; o++)
+                p.m[xi * p.s.m_step + t * p.s.ldm + o] = (float)check_random_int(seed, -8, 8);
+        }
+        for (size_t k = 0; k < depth * nr; k++)
+            p.u[xi * p.s.u_step + k] = (float)check_random_int(seed, -8, 8);
+    }
+    memcpy(p.was, p.m, p.m_len * sizeof *p.m);
+    return p;
+}
+
+static const char *sums_wrong(const sums *p, size_t nr)
+{
+    const krn_winograd_sums *s = &p->s;
+    for (size_t i = 0; i < p->m_len; i++) {
+        const size_t xi = i / s->m_step, t = i % s->m_step / s->ldm, o = i % s->m_step % s->ldm;
+        if (t >= s->tiles || o >= nr) {
+            if (!isnan(p->m[i]))
+                return WRONG("product of %zu x %zu: wrote between", s->tiles, s->depth);
+            continue;
+        }
+        double want = s->accumulate ? (double)p->was[i] : 0;
+        for (size_t k = 0; k < s->depth; k++)
+            want += (double)p->v[xi * s->v_step + t * s->ldv + k] *
+                    (double)p->u[xi * s->u_step + k * nr + o];
+        if ((double)p->m[i] != want)
+            return WRONG("product of %zu x %zu, accumulate %d: [%zu][%zu][%zu] is %g, not %g",
+                         s->tiles, s->depth, s->accumulate, xi, t, o, (double)p->m[i], want);
+    }
+    if (band_broken(p->m, p->m_len * sizeof *p->m) || band_broken(p->v, p->v_len * sizeof *p->v) ||
+        band_broken(p->u, p->u_len * sizeof *p->u))
+        return WRONG("product of %zu x %zu: wrote outside", s->tiles, s->depth);
+    return NULL;
+}
+
+/* Reals: the last tile alone, its channels in two parts, has the bits it had among the others. */
+static const char *sums_bits(const krn_winograd *v, sums *p, size_t nr, uint64_t *seed)
+{
+    krn_winograd_sums one = p->s;
+    float *m = malloc(nr * sizeof *m);
+    const char *wrong = NULL;
+    for (size_t i = 0; i < p->v_len; i++)
+        p->v[i] = check_random_float(seed, -1, 1);
+    for (size_t i = 0; i < p->u_len; i++)
+        p->u[i] = check_random_float(seed, -1, 1);
+    p->s.accumulate = false;
+    v->product(&p->s);
+    one.v += (one.tiles - 1) * one.ldv;
+    one.tiles = one.count = 1;
+    one.m = m;
+    one.accumulate = false;
+    if (one.depth > 1) {
+        const size_t first = one.depth / 2;
+        one.depth = first;
+        v->product(&one);
+        one.v += first;
+        one.u += first * nr;
+        one.depth = p->s.depth - first;
+        one.accumulate = true;
+    }
+    v->product(&one);
+    if (memcmp(m, p->m + (p->s.tiles - 1) * p->s.ldm, nr * sizeof *m) != 0)
+        wrong = WRONG("product of %zu x %zu: a tile has other bits alone", p->s.tiles, p->s.depth);
+    free(m);
+    return wrong;
+}
+
+static const char *product_all(const krn_winograd *v, uint64_t *seed)
+{
+    static const size_t tiles[] = {1, 2, 7, 13, 14, 15, 16, 29}, depths[] = {1, 2, 15, 16, 32, 65};
+    static const size_t xis[] = {1, 3, 6};
+    const char *wrong = NULL;
+    for (int turn = 0; turn < 2 * 8 * 6 * 3 && !wrong; turn++) {
+        const bool acc = turn & 1;
+        sums p = sums_new(v->strip, xis[turn / 2 % 3], tiles[turn / 6 % 8], depths[turn / 48], acc,
+                          seed);
+        p.s.fetch = p.u;
+        p.s.lines = (size_t)turn % 5;
+        v->product(&p.s);
+        wrong = sums_wrong(&p, v->strip);
+        if (!wrong)
+            wrong = sums_bits(v, &p, v->strip, seed);
+        check_guard_free(p.v);
+        check_guard_free(p.u);
+        check_guard_free(p.m);
+        check_guard_free(p.was);
+    }
+    return wrong;
+}
+
+const char *check_winograd_f32_text(const krn_winograd *v)
+{
+    uint64_t seed = check_seed();
+    const char *wrong = NULL;
+    make_matrices();
+    for (int i = 0; i < COUNTS; i++) {
+        for (int w = 0; w < WINDOWS && !wrong; w++)
+            wrong = input_case(v, counts[i], windows[w], &seed);
+        if (!wrong)
+            wrong = filter_case(v, counts[i], &seed);
+        for (int turn = 0; turn < 48 && !wrong; turn++)
+            wrong = output_case(v, counts[i], turn % (M * M), turn % 12, &seed);
+    }
+    if (!wrong && v->product)
+        wrong = product_all(v, &seed);
+    return wrong;
+}
