@@ -1,60 +1,13 @@
 #include "check_winograd.h"
 #include "check.h"
+#include "winograd_matrices.h"
 
 static char text[256];
 #define WRONG(...) (snprintf(text, sizeof text, __VA_ARGS__), text)
 
 enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
 
-/* ---- the matrices, from the points --------------------------------------------------------- */
-
-static double bt[N][N], gm[N][3], at[M][N];
-
-static void make_matrices(void)
-{
-    const double p[5] = {0, sqrt(0.5), -sqrt(0.5), sqrt(2), -sqrt(2)};
-    memset(bt, 0, sizeof bt);
-    for (int r = 0; r < N; r++) { /* B': the product of (x - q) over the other points */
-        int degree = 0;
-        bt[r][0] = 1;
-        for (int q = 0; q < 5; q++) {
-            if (q == r)
-                continue;
-            for (int k = ++degree; k >= 0; k--)
-                bt[r][k] = (k ? bt[r][k - 1] : 0) - p[q] * bt[r][k];
-        }
-    }
-    for (int r = 0; r < 5; r++) {
-        double slope = 1; /* M'(p) */
-        for (int q = 0; q < 5; q++)
-            slope *= q == r ? 1 : p[r] - p[q];
-        for (int k = 0; k < 3; k++)
-            gm[r][k] = pow(p[r], k);
-        for (int i = 0; i < M; i++)
-            at[i][r] = pow(p[r], i) / slope;
-    }
-    for (int k = 0; k < 3; k++)
-        gm[5][k] = k == 2;
-    for (int i = 0; i < M; i++)
-        at[i][5] = i == M - 1;
-}
-
-/* out (n,n) = a in a', and the same of absolute values. */
-static void both_sides(double *out, double *scale, const double *a, const double *in, int n, int k)
-{
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
-            double s = 0, t = 0;
-            for (int p = 0; p < k; p++)
-                for (int q = 0; q < k; q++) {
-                    const double term = a[i * k + p] * in[p * k + q] * a[j * k + q];
-                    s += term;
-                    t += fabs(term);
-                }
-            out[i * n + j] = s;
-            scale[i * n + j] = t;
-        }
-}
+static winograd_matrices matrices;
 
 /* Roundings of two passes of at most six terms each, and of their factors. */
 #define ROUNDINGS (24 * 0x1p-24)
@@ -119,7 +72,7 @@ static const char *input_case(const krn_winograd *v, size_t c, inside in, uint64
                     i < in.i0 || i >= in.i1 || j < in.j0 || j >= in.j1
                         ? 0
                         : (double)x[(size_t)(i - in.i0) * row + (size_t)(j - in.j0) * col + k];
-        both_sides(want, scale, &bt[0][0], d, N, N);
+        winograd_sides(want, scale, &matrices.b[0][0], d, N, N);
         for (size_t xi = 0; xi < XI && !wrong; xi++)
             if (!(fabs((double)got[xi * step + k] - want[xi]) <= ROUNDINGS * scale[xi]))
                 wrong =
@@ -157,7 +110,7 @@ static const char *filter_case(const krn_winograd *v, size_t n, uint64_t *seed)
         double d[9], want[XI], scale[XI];
         for (size_t t = 0; t < 9; t++)
             d[t] = (double)g[t * tap + k];
-        both_sides(want, scale, &gm[0][0], d, N, 3);
+        winograd_sides(want, scale, &matrices.g[0][0], d, N, 3);
         for (size_t xi = 0; xi < XI && !wrong; xi++)
             if (!(fabs((double)got[xi * step + k] - want[xi]) <= ROUNDINGS * scale[xi]))
                 wrong = WRONG("filter of %zu: [%zu][%zu] is %g, not %g", n, xi, k,
@@ -201,7 +154,7 @@ static const char *output_wrong(const out_case *o)
         double d[XI], want[M * M], scale[M * M];
         for (size_t xi = 0; xi < XI; xi++)
             d[xi] = (double)o->m[xi * o->step + k];
-        both_sides(want, scale, &at[0][0], d, M, N);
+        winograd_sides(want, scale, &matrices.a[0][0], d, M, N);
         for (int i = 0; i < o->rows; i++)
             for (int j = 0; j < o->cols; j++) {
                 const size_t where = (size_t)i * o->row + (size_t)j * o->col + k;
@@ -385,7 +338,7 @@ const char *check_winograd_f32_text(const krn_winograd *v)
 {
     uint64_t seed = check_seed();
     const char *wrong = NULL;
-    make_matrices();
+    matrices = winograd_make();
     for (int i = 0; i < COUNTS; i++) {
         for (int w = 0; w < WINDOWS && !wrong; w++)
             wrong = input_case(v, counts[i], windows[w], &seed);

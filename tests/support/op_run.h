@@ -76,7 +76,7 @@ static inline prelu_status op_run_go(op_run *r, const char *op, int n_in, int n_
         memcpy(r->out[0].data, given[0].data, op_run_count(&in[0]) * sizeof(float));
         given[0].data = r->out[0].data;
     }
-    op_work w = {.phases = 1, .tasks = {1, 1, 1, 1}, .flops = {1, 1, 1, 1}};
+    op_work w = {.phases = 1, .rounds = 1, .tasks = {1, 1, 1, 1}, .flops = {1, 1, 1, 1}};
     if (def->prepare)
         PRELU_TRY(def->prepare(&inst, given, r->out, &w, err));
     void *shared = check_guard_new(w.shared + 1), *scratch = check_guard_new(w.scratch + 1);
@@ -88,9 +88,9 @@ static inline prelu_status op_run_go(op_run *r, const char *op, int n_in, int n_
                        .work = &w,
                        .shared = shared,
                        .seed = r->seed};
-    for (int p = 0; p < w.phases; p++)
-        for (size_t t = 0; t < w.tasks[p]; t++)
-            def->run(&x, p, r->backwards ? w.tasks[p] - 1 - t : t, scratch);
+    for (int p = 0; p < w.phases * (int)w.rounds; p++)
+        for (size_t t = 0, tasks = w.tasks[p % w.phases]; t < tasks; t++)
+            def->run(&x, p, r->backwards ? tasks - 1 - t : t, scratch);
     check_guard_intact(shared, w.shared + 1);
     check_guard_intact(scratch, w.scratch + 1);
     check_guard_free(shared);

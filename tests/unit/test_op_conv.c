@@ -21,6 +21,9 @@ static const geometry cases[] = {
     {1, 3, 6, 6, 2, 5, 5, 3, 2, 2, 2, 2, 2, 1, 1, 1},
     {1, 4, 12, 12, 6, 3, 3, 3, 3, 0, 1, 2, 1, 2, 1, 2},
     {17, 3, 8, 8, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+    {1, 8, 17, 19, 9, 3, 3, 1, 1, 0, 2, 1, 0, 1, 1, 1},
+    {2, 200, 7, 6, 330, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}, /* filters too many to transform ahead */
+    {2, 200, 3, 3, 330, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}, /* and a map too small to do it at all */
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -209,7 +209,7 @@ static prelu_status prepare_nodes(prelu_session *s, gr_block *shared, size_t *sc
         node_state *n = &s->nodes[i];
         const op_instance *op = &s->plan->ops[i];
         prelu_err inner = {0};
-        n->work = (op_work){.phases = 1, .tasks = {1, 1, 1, 1}, .flops = {1, 1, 1, 1}};
+        n->work = (op_work){.phases = 1, .rounds = 1, .tasks = {1, 1, 1, 1}, .flops = {1, 1, 1, 1}};
         if (op->def->prepare) {
             const prelu_status st = op->def->prepare(op, n->in, n->out, &n->work, &inner);
             if (st)
@@ -415,8 +415,9 @@ static double run_some(prelu_session *s, double budget)
 {
     const node_state *n = &s->nodes[s->node];
     const prelu_node *node = &s->plan->g->nodes[s->node];
-    const size_t left = n->work.tasks[s->phase] - s->task;
-    const double each = n->work.flops[s->phase] > 1.0 ? n->work.flops[s->phase] : 1.0;
+    const int phase = s->phase % n->work.phases;
+    const size_t left = n->work.tasks[phase] - s->task;
+    const double each = n->work.flops[phase] > 1.0 ? n->work.flops[phase] : 1.0;
     double some = budget / each + 1.0;
     const size_t count = some < (double)left ? (size_t)some : left;
     loop_ctx c = {
@@ -447,10 +448,10 @@ prelu_status prelu_session_step(prelu_session *s, bool *done, prelu_err *err)
     while (s->node < s->plan->g->n_nodes && budget > 0.0) {
         const op_work *w = &s->nodes[s->node].work;
         budget -= run_some(s, budget);
-        if (s->task < w->tasks[s->phase])
+        if (s->task < w->tasks[s->phase % w->phases])
             continue;
         s->task = 0;
-        if (++s->phase >= w->phases) {
+        if ((size_t)++s->phase >= w->rounds * (size_t)w->phases) {
             s->phase = 0;
             s->node++;
         }

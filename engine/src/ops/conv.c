@@ -1,5 +1,6 @@
 #include "ops/conv.h"
 #include "ops/conv_bf16.h"
+#include "ops/conv_winograd.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
 #include <string.h>
@@ -11,8 +12,10 @@ enum { IN_X, IN_W, IN_BIAS, IN_SLOPE, IN_RESIDUAL };
 typedef struct packed {
     size_t o;
     bool depthwise, bf16;
+    op_winograd_kind winograd;
     const float *bias, *slope; /* o values each, or NULL */
-    const float *panels;       /* implicit gemm: panels (bf16: of that); depthwise: [kh*kw][o] */
+    const float *panels; /* implicit gemm: panels (bf16: of that); depthwise: [kh*kw][o]; winograd
+                            ahead: its own */
 } packed;
 
 static prelu_status shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
@@ -71,6 +74,35 @@ static void pack_depthwise(float *dst, const float *w, size_t o, size_t taps)
             dst[t * o + i] = w[i * taps + t];
 }
 
+typedef struct ahead_job {
+    op_winograd p;
+    float *packed;
+    const float *panels;
+} ahead_job;
+
+static void pack_strip(void *ctx, size_t strip, int worker)
+{
+    const ahead_job *j = ctx;
+    (void)worker;
+    op_winograd_pack(&j->p, j->packed, j->panels, strip);
+}
+
+/* The panels are a step on the way only. */
+static prelu_status pack_ahead(float *to, const op_winograd *p, pack_job *job, size_t panels,
+                               prelu_pool *pool, prelu_err *err)
+{
+    const size_t len = panels * job->krn->nr * job->k * sizeof(float);
+    ahead_job ahead = {.p = *p, .packed = to};
+    job->panels = prelu_alloc(len);
+    if (!job->panels)
+        return prelu_fail(err, PRELU_E_NOMEM, "filters: %zu bytes", len);
+    prelu_pool_run(pool, panels, pack_panel, job);
+    ahead.panels = job->panels;
+    prelu_pool_run(pool, p->strips, pack_strip, &ahead);
+    prelu_free(job->panels);
+    return PRELU_OK;
+}
+
 /* [packed | bias | slope | panels], every part on a cache line. */
 static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu_pool *pool,
                          uint64_t *consumed, prelu_err *err)
@@ -82,7 +114,11 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const size_t row = (o + 15) / 16 * 16, panels = op_panels(krn, o / groups);
     const bool depthwise = is_depthwise(inst->node, w);
     const bool bf16 = !depthwise && inst->precision != PRELU_PRECISION_FP32;
-    const size_t len = bf16        ? op_conv_bf16_packed(inst->krn, o, groups, taps * c)
+    const op_winograd_kind kind =
+        bf16 || depthwise ? OP_WINOGRAD_NO : op_winograd_fits(inst->node, w);
+    const op_winograd wino = op_winograd_cut(&(op_patch){.n = 1, .c = c, .o = o}, inst->krn, true);
+    const size_t len = kind == OP_WINOGRAD_AHEAD ? op_winograd_packed(&wino) * sizeof(float)
+                       : bf16      ? op_conv_bf16_packed(inst->krn, o, groups, taps * c)
                        : depthwise ? taps * row * sizeof(float)
                                    : groups * panels * krn->nr * taps * c * sizeof(float);
     if (!in[IN_W].data)
@@ -98,6 +134,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     *p = (packed){.o = o,
                   .depthwise = depthwise,
                   .bf16 = bf16,
+                  .winograd = kind,
                   .bias = has_bias ? bias : NULL,
                   .slope = has_slope ? slope : NULL,
                   .panels = data};
@@ -119,16 +156,20 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
                     .taps = taps,
                     .k = taps * c,
                     .panels_per_group = panels};
-    if (bf16)
+    if (kind == OP_WINOGRAD_AHEAD)
+        PRELU_TRY(pack_ahead(data, &wino, &job, panels, pool, err));
+    else if (bf16)
         op_conv_bf16_pack(inst->krn, (uint16_t *)(void *)data, in[IN_W].data, o, groups, c, taps,
                           pool);
     else if (depthwise)
         pack_depthwise(data, in[IN_W].data, o, taps);
     else
         prelu_pool_run(pool, groups * panels, pack_panel, &job);
-    inst->algorithm = bf16        ? inst->krn->gemm_bf16->name
-                      : depthwise ? "depthwise direct f32"
-                                  : krn->name;
+    inst->algorithm = kind == OP_WINOGRAD_AHEAD ? inst->krn->winograd_f32->ahead
+                      : kind == OP_WINOGRAD_FLY ? inst->krn->winograd_f32->fly
+                      : bf16                    ? inst->krn->gemm_bf16->name
+                      : depthwise               ? "depthwise direct f32"
+                                                : krn->name;
     return PRELU_OK;
 }
 
@@ -139,6 +180,13 @@ static op_patch geometry(const op_instance *inst, const op_tensor *in)
     if (op_patch_of_conv(&g, inst->node, &in[IN_X].shape, &in[IN_W].shape, NULL) != PRELU_OK)
         g.n = 0;
     return g;
+}
+
+/* Filters on the fly leave the choice to the picture's size; never to the batch's. */
+static bool by_winograd(const packed *pk, const op_patch *g)
+{
+    return pk && (pk->winograd == OP_WINOGRAD_AHEAD ||
+                  (pk->winograd == OP_WINOGRAD_FLY && op_winograd_pays(g)));
 }
 
 static prelu_status prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
@@ -159,6 +207,10 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         const op_conv_bf16 low = op_conv_bf16_cut(&g, inst->krn);
         op_conv_bf16_work(&low, inst->krn, work);
         return PRELU_OK;
+    }
+    if (by_winograd(pk, &g)) {
+        const op_winograd w = op_winograd_cut(&g, inst->krn, pk->winograd == OP_WINOGRAD_AHEAD);
+        return op_winograd_work(&w, work, err);
     }
     int phase = 0;
     if (!pk) { /* phase 0 packs */
@@ -235,6 +287,15 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         ep.residual = residual ? residual + at : NULL;
         depthwise_row(&g, (const float *)x->in[IN_X].data + task / g.oh * g.h * g.w * g.c, pk, &ep,
                       y + at, task % g.oh);
+    } else if (by_winograd(pk, &g)) {
+        const op_winograd w = op_winograd_cut(&g, x->op->krn, pk->winograd == OP_WINOGRAD_AHEAD);
+        const op_winograd_run r = {.x = x->in[IN_X].data,
+                                   .filters = pk->panels,
+                                   .y = y,
+                                   .ep = plain ? NULL : &ep,
+                                   .shared = x->shared,
+                                   .scratch = scratch};
+        op_winograd_task(&w, &r, phase, task);
     } else if (pk && pk->bf16) {
         const op_conv_bf16 low = op_conv_bf16_cut(&g, x->op->krn);
         op_conv_bf16_task(&low, x->op->krn, x->in[IN_X].data,

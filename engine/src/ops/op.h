@@ -21,6 +21,8 @@ typedef struct op_tensor {
 #define OP_MAX_PHASES 4
 typedef struct op_work {
     int phases;                  /* default 1 */
+    size_t rounds;               /* default 1: all phases are run so many times, one round after
+                                    another; run's phase counts on: round * phases + phase */
     size_t tasks[OP_MAX_PHASES]; /* default 1; aim at 10..500 us a task */
     double flops[OP_MAX_PHASES]; /* of one task, or bytes moved, for cutting steps; >= 1 */
     size_t scratch;              /* bytes each worker gets (64-byte aligned, undefined contents) */

@@ -1,0 +1,326 @@
+#include "ops/conv_winograd.h"
+#include <limits.h>
+
+enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16, TAPS = 9 };
+enum { LEAST = 8 };            /* channels and filters; with fewer the direct product wins */
+enum { AHEAD_MOST = 1 << 16 }; /* filters * channels, 9 MB transformed */
+enum { FEW = 8 };              /* tiles of a task of phase 0: some tens of microseconds */
+
+static bool all_ones(const prelu_node *n, const char *name)
+{
+    const prelu_attr *a = prelu_node_attr(n, name);
+    for (size_t i = 0; a && i < a->len; i++)
+        if (a->kind != PRELU_ATTR_INTS || a->ints[i] != 1)
+            return false;
+    return true;
+}
+
+op_winograd_kind op_winograd_fits(const prelu_node *n, const prelu_shape *w)
+{
+    if (w->dim[2] != 3 || w->dim[3] != 3 || prelu_node_int(n, "group", 1) != 1 ||
+        !all_ones(n, "strides") || !all_ones(n, "dilations") || w->dim[0] < LEAST ||
+        w->dim[1] < LEAST)
+        return OP_WINOGRAD_NO;
+    return w->dim[0] <= AHEAD_MOST / w->dim[1] ? OP_WINOGRAD_AHEAD : OP_WINOGRAD_FLY;
+}
+
+static size_t tiles_of(const op_patch *g) { return ((g->oh + M - 1) / M) * ((g->ow + M - 1) / M); }
+
+bool op_winograd_pays(const op_patch *g)
+{
+    /* cycles for an input channel and 16 filters: 18 for the products of a tile and 65 for the
+     * filter, against 4.5 for the direct products of a pixel and what their patches cost */
+    return 18 * tiles_of(g) + 65 < 5 * g->oh * g->ow;
+}
+
+static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+static size_t parts_of(size_t n, size_t most) { return n > most ? (n + most - 1) / most : 1; }
+
+/* An odd number of lines: the 36 streams do not fall into the same sets of a cache. */
+static size_t odd_lines(size_t floats) { return ((floats + LINE - 1) / LINE | 1) * LINE; }
+
+op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
+{
+    const krn_winograd *k = krn->winograd_f32;
+    op_winograd p = {.g = *g,
+                     .gemm = krn->gemm_f32,
+                     .krn = k,
+                     .ahead = ahead,
+                     .tw = (g->ow + M - 1) / M,
+                     .tiles = tiles_of(g)};
+    /* OpenBLAS (nr = 1) keeps a row's bits for fixed shapes only: its blocks stay in one image */
+    const bool any = p.gemm->nr > 1;
+    const size_t fit = k->round / (XI * g->c + 1), most = fit > k->tiles ? fit : k->tiles;
+    p.spans = any ? 1 : g->n;
+    p.span = any ? g->n * p.tiles : p.tiles;
+    p.span_rounds = parts_of(p.span, most);
+    p.most_round = parts_of(p.span, p.span_rounds);
+    p.tile_blocks = parts_of(p.most_round, k->tiles);
+    p.most_tiles = parts_of(p.most_round, p.tile_blocks);
+    p.strips = parts_of(g->o, k->strip);
+    p.panels = op_panels(p.gemm, g->o);
+    p.strip_blocks = parts_of(p.strips * k->strip, k->outputs);
+    p.most_outputs = op_min(k->outputs, p.strips * k->strip);
+    p.depth = op_min(ahead ? k->depth_ahead : k->depth, g->c);
+    p.parts = parts_of(g->c, p.depth);
+    p.ldv = round_up(p.depth, LINE);
+    p.v_step = odd_lines(p.most_round * p.ldv);
+    p.u_step = odd_lines(k->strip * p.depth);
+    p.m_step = odd_lines(p.most_tiles * p.most_outputs);
+    return p;
+}
+
+/* ---- filters ------------------------------------------------------------------------------ */
+
+/* Columns (padded) of a strip, and input channels of a part. */
+static size_t strip_width(const op_winograd *p, size_t strip)
+{
+    const size_t all = p->panels * p->gemm->nr, from = strip * p->krn->strip;
+    return op_min(p->krn->strip, all - from);
+}
+
+static size_t part_depth(const op_winograd *p, size_t part)
+{
+    return op_min(p->depth, p->g.c - part * p->depth);
+}
+
+size_t op_winograd_packed(const op_winograd *p) { return XI * p->panels * p->gemm->nr * p->g.c; }
+
+/* [strip][part][xi][panel][channel][nr], nothing between. */
+static size_t packed_at(const op_winograd *p, size_t strip, size_t part)
+{
+    return XI * (strip * p->krn->strip * p->g.c + part * p->depth * strip_width(p, strip));
+}
+
+/* A row of xi of one strip and part from the direct product's panels, [panel][tap][c][nr], to
+ * u[xi][panel][channel][nr]. */
+static void filter_row(const op_winograd *p, float *u, size_t step, const float *panels,
+                       size_t strip, size_t part, int row)
+{
+    const size_t nr = p->gemm->nr, tap = p->g.c * nr, each = part_depth(p, part) * nr;
+    const float *from = panels + strip * p->krn->strip * TAPS * p->g.c + part * p->depth * nr;
+    for (size_t q = 0; q < strip_width(p, strip) / nr; q++)
+        p->krn->filter(u + q * each, step, from + q * TAPS * tap, tap, each, row);
+}
+
+void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, size_t strip)
+{
+    for (size_t part = 0; part < p->parts; part++) {
+        const size_t step = strip_width(p, strip) * part_depth(p, part);
+        for (int row = 0; row < N; row++)
+            filter_row(p, packed + packed_at(p, strip, part) + (size_t)row * N * step, step, panels,
+                       strip, part, row);
+    }
+}
+
+/* ---- work --------------------------------------------------------------------------------- */
+
+static size_t scratch_floats(const op_winograd *p)
+{
+    return XI * p->m_step + (p->ahead ? 0 : N * p->u_step);
+}
+
+prelu_status op_winograd_work(const op_winograd *p, op_work *work, prelu_err *err)
+{
+    const double each = 2.0 * XI * (double)p->g.c; /* of a tile and output */
+    PRELU_TRY(prelu_mul(p->parts * XI * sizeof(float), p->v_step, &work->shared, err));
+    work->rounds = p->spans * p->span_rounds;
+    if (work->rounds > INT_MAX / 4)
+        return prelu_fail(err, PRELU_E_LIMIT, "%zu rounds of a convolution", work->rounds);
+    work->phases = 2;
+    work->tasks[0] = parts_of(p->most_round, FEW);
+    work->flops[0] = 200.0 * (double)op_min(FEW, p->most_round) * (double)p->g.c;
+    work->tasks[1] = p->tile_blocks * p->strip_blocks;
+    work->flops[1] = each * (double)p->most_tiles * (double)p->most_outputs;
+    work->scratch = scratch_floats(p) * sizeof(float);
+    return PRELU_OK;
+}
+
+/* Tiles of a round, counted over the batch. */
+static op_range round_of(const op_winograd *p, size_t round)
+{
+    const op_range in = op_cut(p->span, 1, p->span_rounds, round % p->span_rounds);
+    const size_t span = round / p->span_rounds * p->span;
+    return (op_range){span + in.from, span + in.to};
+}
+
+typedef struct place {
+    size_t image, y, x; /* first pixel of the output */
+} place;
+
+static place place_of(const op_winograd *p, size_t t)
+{
+    const size_t in = t % p->tiles;
+    return (place){t / p->tiles, in / p->tw * M, in % p->tw * M};
+}
+
+/* ---- phase 0 ------------------------------------------------------------------------------ */
+
+static int clip(int64_t v) { return v < 0 ? 0 : v > N ? N : (int)v; }
+
+static krn_winograd_window window_of(const op_winograd *p, const float *x, size_t t)
+{
+    const op_patch *g = &p->g;
+    const place at = place_of(p, t);
+    const int64_t ih = (int64_t)at.y - g->pt, iw = (int64_t)at.x - g->pl;
+    return (krn_winograd_window){.x = x + at.image * g->h * g->w * g->c,
+                                 .at = (ptrdiff_t)((ih * (int64_t)g->w + iw) * (int64_t)g->c),
+                                 .row = (ptrdiff_t)(g->w * g->c),
+                                 .col = (ptrdiff_t)g->c,
+                                 .i0 = clip(-ih),
+                                 .i1 = clip((int64_t)g->h - ih),
+                                 .j0 = clip(-iw),
+                                 .j1 = clip((int64_t)g->w - iw)};
+}
+
+static void windows(const op_winograd *p, const op_winograd_run *r, size_t round, size_t task)
+{
+    const op_range all = round_of(p, round);
+    const size_t to = op_min((task + 1) * FEW, all.to - all.from);
+    for (size_t t = task * FEW; t < to; t++) {
+        krn_winograd_window w = window_of(p, r->x, all.from + t);
+        float *v = r->shared + t * p->ldv;
+        for (size_t part = 0; part < p->parts; part++, w.x += p->depth, v += XI * p->v_step)
+            p->krn->input(v, p->v_step, &w, part_depth(p, part));
+    }
+}
+
+/* ---- phase 1 ------------------------------------------------------------------------------ */
+
+/* A task's share: tiles of the round (and `first`, the round's first in the batch), strips, and
+ * the output channels of these. */
+typedef struct block {
+    op_range tiles, strips, cols;
+    size_t first;
+} block;
+
+static block block_of(const op_winograd *p, size_t round, size_t task)
+{
+    const op_range all = round_of(p, round);
+    const op_range s = op_cut(p->strips, 1, p->strip_blocks, task % p->strip_blocks);
+    const op_range t =
+        op_cut(all.to - all.from, 1, p->tile_blocks, task / p->strip_blocks % p->tile_blocks);
+    return (block){t, s, {s.from * p->krn->strip, op_min(s.to * p->krn->strip, p->g.o)}, all.from};
+}
+
+/* m += v u for the six xi of one row, one strip and part. */
+static void sums(const op_winograd *p, const krn_winograd_sums *s, size_t outputs)
+{
+    if (p->krn->product) {
+        p->krn->product(s);
+        return;
+    }
+    for (size_t xi = 0; xi < s->count; xi++)
+        p->gemm->run(&(krn_gemm_args){.m = s->tiles,
+                                      .n = outputs,
+                                      .k = s->depth,
+                                      .a = s->v + xi * s->v_step,
+                                      .a_rs = s->ldv,
+                                      .a_ks = 1,
+                                      .b = s->u + xi * s->u_step,
+                                      .b_panel = s->depth * p->gemm->nr,
+                                      .c = s->m + xi * s->m_step,
+                                      .ldc = s->ldm,
+                                      .accumulate = s->accumulate});
+}
+
+/* Filters that will be wanted: transformed ones for the next six xi, others for the next part (or
+ * strip), one tap at each of 12 calls. */
+static void fetch_next(const op_winograd *p, const op_winograd_run *r, const block *b, size_t part,
+                       size_t call, size_t strip, krn_winograd_sums *s)
+{
+    s->lines = 0;
+    if (p->ahead) {
+        s->fetch = s->u + N * s->u_step; /* of another part, after the last */
+        s->lines = s->count * s->u_step / LINE;
+        return;
+    }
+    const size_t nr = p->gemm->nr, tap = p->g.c * nr;
+    size_t next = part + 1;
+    if (next == p->parts) {
+        next = 0;
+        strip++;
+    }
+    if (strip == b->strips.to || call >= TAPS)
+        return;
+    s->fetch =
+        r->filters + strip * p->krn->strip * TAPS * p->g.c + next * p->depth * nr + call * tap;
+    s->lines = part_depth(p, next) * nr / LINE;
+}
+
+static void row_of_products(const op_winograd *p, const op_winograd_run *r, const block *b,
+                            size_t part, int row)
+{
+    float *u = r->scratch + XI * p->m_step;
+    const size_t depth = part_depth(p, part), xi = (size_t)row * N;
+    for (size_t strip = b->strips.from; strip < b->strips.to; strip++) {
+        const size_t at = strip * p->krn->strip;
+        krn_winograd_sums s = {.count = N / 2,
+                               .tiles = b->tiles.to - b->tiles.from,
+                               .depth = depth,
+                               .v = r->shared + (part * XI + xi) * p->v_step +
+                                    b->tiles.from * p->ldv,
+                               .u = u,
+                               .m = r->scratch + xi * p->m_step + at - b->cols.from,
+                               .v_step = p->v_step,
+                               .u_step = p->u_step,
+                               .m_step = p->m_step,
+                               .ldv = p->ldv,
+                               .ldm = p->most_outputs,
+                               .accumulate = part > 0};
+        if (p->ahead) {
+            s.u_step = strip_width(p, strip) * depth;
+            s.u = r->filters + packed_at(p, strip, part) + xi * s.u_step;
+        } else {
+            filter_row(p, u, p->u_step, r->filters, strip, part, row);
+        }
+        for (size_t half = 0; half < 2; half++) {
+            fetch_next(p, r, b, part, 2 * (size_t)row + half, strip, &s);
+            sums(p, &s, op_min(p->krn->strip, p->g.o - at));
+            s.v += s.count * s.v_step;
+            s.u += s.count * s.u_step;
+            s.m += s.count * s.m_step;
+        }
+    }
+}
+
+static void pixels(const op_winograd *p, const op_winograd_run *r, const block *b)
+{
+    const op_patch *g = &p->g;
+    const float *m = r->scratch;
+    krn_epilogue mine;
+    for (size_t t = b->tiles.from; t < b->tiles.to; t++, m += p->most_outputs) {
+        const place to = place_of(p, b->first + t);
+        const size_t at = ((to.image * g->oh + to.y) * g->ow + to.x) * g->o + b->cols.from;
+        const krn_winograd_place out = {.y = r->y + at,
+                                        .row = g->ow * g->o,
+                                        .col = g->o,
+                                        .rows = (int)op_min(M, g->oh - to.y),
+                                        .cols = (int)op_min(M, g->ow - to.x),
+                                        .ep = r->ep ? &mine : NULL};
+        if (r->ep) {
+            mine = *r->ep;
+            mine.bias = mine.bias ? mine.bias + b->cols.from : NULL;
+            mine.slope = mine.slope ? mine.slope + b->cols.from : NULL;
+            mine.residual = mine.residual ? mine.residual + at : NULL;
+        }
+        p->krn->output(&out, m, p->m_step, b->cols.to - b->cols.from);
+    }
+}
+
+void op_winograd_task(const op_winograd *p, const op_winograd_run *r, int phase, size_t task)
+{
+    const size_t round = (size_t)phase / 2;
+    if (phase % 2 == 0) {
+        windows(p, r, round, task);
+        return;
+    }
+    const block b = block_of(p, round, task);
+    if (b.tiles.from == b.tiles.to)
+        return;
+    for (size_t part = 0; part < p->parts; part++)
+        for (int row = 0; row < N; row++)
+            row_of_products(p, r, &b, part, row);
+    pixels(p, r, &b);
+}
