@@ -8,6 +8,7 @@
 /* Work of one step per thread: about 2 ms at 50 GFLOP/s. */
 #define STEP_FLOPS 1e8
 #define DEFAULT_MAX_BYTES ((size_t)8 << 30)
+#define NOWHERE SIZE_MAX
 #define SHRINK_FROM ((size_t)256 << 20)
 
 typedef struct node_state {
@@ -16,6 +17,16 @@ typedef struct node_state {
     op_tensor *in, *out; /* into prelu_session.tensors */
 } node_state;
 
+/* What lay_out found for one size, kept so that a server's batches of changing sizes do not lay out
+ * again: copies of shapes, offsets, works and shared offsets, one after another. */
+enum { LAYOUTS = 16 };
+typedef struct layout {
+    int64_t n, h, w; /* n = 0: empty */
+    size_t total, scratch;
+    uint64_t used; /* time of the last use */
+    char *saved;
+} layout;
+
 struct prelu_session {
     const prelu_plan *plan;
     prelu_pool *pool;
@@ -23,6 +34,7 @@ struct prelu_session {
     size_t max_bytes;
     int64_t n, h, w;     /* of the last reshape; n = 0: none */
     prelu_shape *shapes; /* by value */
+    size_t *offset;      /* by value: in the block; NOWHERE = it has no place there */
     void **data;         /* by value: where it lies in this session */
     const float **bound; /* by value: variables */
     gr_feed *feeds;      /* one for each fed input */
@@ -31,6 +43,8 @@ struct prelu_session {
     op_tensor *tensors;
     char *block; /* activations, then scratch for each slot */
     size_t block_len, scratch_len, activations_len;
+    layout layouts[LAYOUTS];
+    uint64_t reshapes;
     uint64_t seed;
     int node, phase; /* next to run; node = -1: the feeds */
     size_t task;
@@ -54,12 +68,13 @@ static prelu_status allocate(prelu_session *s, prelu_err *err)
     for (int i = 0; i < g->n_values; i++)
         s->n_feeds += is_fed(&g->values[i]);
     s->shapes = prelu_calloc(values, sizeof *s->shapes);
+    s->offset = prelu_calloc(values, sizeof *s->offset);
     s->data = prelu_calloc(values, sizeof *s->data);
     s->bound = prelu_calloc(values, sizeof *s->bound);
     s->feeds = prelu_calloc((size_t)s->n_feeds + 1, sizeof *s->feeds);
     s->nodes = prelu_calloc((size_t)g->n_nodes + 1, sizeof *s->nodes);
     s->tensors = prelu_calloc(count_tensors(g) + 1, sizeof *s->tensors);
-    if (!s->shapes || !s->data || !s->bound || !s->feeds || !s->nodes || !s->tensors)
+    if (!s->shapes || !s->offset || !s->data || !s->bound || !s->feeds || !s->nodes || !s->tensors)
         return prelu_fail(err, PRELU_E_NOMEM, "session: %zu values", values);
     for (int i = 0, f = 0; i < g->n_values; i++)
         if (is_fed(&g->values[i]))
@@ -98,7 +113,10 @@ void prelu_session_destroy(prelu_session **session)
     if (!s)
         return;
     prelu_free(s->shapes);
+    prelu_free(s->offset);
     prelu_free(s->data);
+    for (int i = 0; i < LAYOUTS; i++)
+        prelu_free(s->layouts[i].saved);
     prelu_free((void *)s->bound);
     prelu_free(s->feeds);
     prelu_free(s->nodes);
@@ -248,37 +266,35 @@ static prelu_status grow_block(prelu_session *s, size_t total, size_t scratch, p
     return PRELU_OK;
 }
 
-static prelu_status lay_out(prelu_session *s, prelu_err *err)
+/* Shapes, works and offsets of all values for the session's new size. */
+static prelu_status lay_out(prelu_session *s, size_t *total, size_t *scratch, prelu_err *err)
 {
     const prelu_graph *g = s->plan->g;
     const size_t values = (size_t)g->n_values, blocks = values + (size_t)g->n_nodes;
     lives l = {.blocks = prelu_calloc(blocks + 1, sizeof *l.blocks),
                .root = prelu_alloc((values + 1) * sizeof *l.root)};
     int *last = prelu_alloc((values + 1) * sizeof *last);
-    size_t total, scratch = 0;
     prelu_status st;
+    *scratch = 0;
     if (!l.blocks || !l.root || !last) {
         st = prelu_fail(err, PRELU_E_NOMEM, "layout: %zu blocks", blocks);
         goto out;
     }
-    st = find_lives(s, &l, last, err);
+    st = prelu_graph_infer(g, s->n, s->h, s->w, s->shapes, err);
     if (!st)
-        st = prepare_nodes(s, l.blocks + values, &scratch, err);
+        st = find_lives(s, &l, last, err);
     if (!st)
-        st = gr_layout(l.blocks, blocks, &total, err);
+        st = prepare_nodes(s, l.blocks + values, scratch, err);
     if (!st)
-        st = grow_block(s, total, scratch, err);
+        st = gr_layout(l.blocks, blocks, total, err);
     if (st)
         goto out;
     for (size_t v = 0; v < values; v++) {
         const gr_block *b = &l.blocks[l.root[v]];
-        s->data[v] = b->last >= -1 ? s->block + b->offset : NULL;
-        if (s->bound[v])
-            s->data[v] = (void *)s->bound[v];
+        s->offset[v] = b->last >= -1 ? b->offset : NOWHERE;
     }
     for (int i = 0; i < g->n_nodes; i++)
         s->nodes[i].shared_offset = l.blocks[values + (size_t)i].offset;
-    fill_tensors(s);
 out:
     prelu_free(l.blocks);
     prelu_free(l.root);
@@ -286,10 +302,75 @@ out:
     return st;
 }
 
+/* Copy between the session and a layout's saved bytes. */
+static void transfer(prelu_session *s, char *saved, bool save)
+{
+    const size_t values = (size_t)s->plan->g->n_values, nodes = (size_t)s->plan->g->n_nodes;
+    char *shapes = saved, *offsets = shapes + values * sizeof *s->shapes;
+    char *works = offsets + values * sizeof *s->offset;
+    memcpy(save ? shapes : (char *)s->shapes, save ? (char *)s->shapes : shapes,
+           values * sizeof *s->shapes);
+    memcpy(save ? offsets : (char *)s->offset, save ? (char *)s->offset : offsets,
+           values * sizeof *s->offset);
+    for (size_t i = 0; i < nodes; i++) {
+        node_state *n = &s->nodes[i];
+        char *at = works + i * (sizeof n->work + sizeof n->shared_offset);
+        memcpy(save ? at : (char *)&n->work, save ? (char *)&n->work : at, sizeof n->work);
+        at += sizeof n->work;
+        memcpy(save ? at : (char *)&n->shared_offset, save ? (char *)&n->shared_offset : at,
+               sizeof n->shared_offset);
+    }
+}
+
+/* Keep what lay_out found in the slot used longest ago; without memory it is laid out again. */
+static void remember(prelu_session *s, size_t total, size_t scratch)
+{
+    const size_t values = (size_t)s->plan->g->n_values, nodes = (size_t)s->plan->g->n_nodes;
+    layout *l = &s->layouts[0];
+    for (int i = 1; i < LAYOUTS; i++)
+        if (s->layouts[i].used < l->used)
+            l = &s->layouts[i];
+    l->n = 0;
+    if (!l->saved)
+        l->saved = prelu_alloc(values * (sizeof *s->shapes + sizeof *s->offset) +
+                               nodes * (sizeof(op_work) + sizeof(size_t)) + 1);
+    if (!l->saved)
+        return;
+    transfer(s, l->saved, true);
+    *l = (layout){s->n, s->h, s->w, total, scratch, s->reshapes, l->saved};
+}
+
+static bool recall(prelu_session *s, size_t *total, size_t *scratch)
+{
+    for (int i = 0; i < LAYOUTS; i++) {
+        layout *l = &s->layouts[i];
+        if (l->n == 0 || l->n != s->n || l->h != s->h || l->w != s->w)
+            continue;
+        transfer(s, l->saved, false);
+        l->used = s->reshapes;
+        *total = l->total;
+        *scratch = l->scratch;
+        return true;
+    }
+    return false;
+}
+
+/* Everything has its place; pointers follow. */
+static void point(prelu_session *s)
+{
+    for (int v = 0; v < s->plan->g->n_values; v++) {
+        s->data[v] = s->offset[v] == NOWHERE ? NULL : s->block + s->offset[v];
+        if (s->bound[v])
+            s->data[v] = (void *)s->bound[v];
+    }
+    fill_tensors(s);
+}
+
 prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h, int64_t w,
                                    prelu_err *err)
 {
-    prelu_status st;
+    size_t total, scratch;
+    prelu_status st = PRELU_OK;
     if (s->n == n && s->h == h && s->w == w)
         return PRELU_OK;
     if (n < 1 || h < 1 || w < 1 || n > 1 << 20 || h > PRELU_MAX_SIDE || w > PRELU_MAX_SIDE)
@@ -299,11 +380,18 @@ prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h, int64
     s->n = n;
     s->h = h;
     s->w = w;
-    st = prelu_graph_infer(s->plan->g, n, h, w, s->shapes, err);
+    s->reshapes++;
+    if (!recall(s, &total, &scratch)) {
+        st = lay_out(s, &total, &scratch, err);
+        if (!st)
+            remember(s, total, scratch);
+    }
     if (!st)
-        st = lay_out(s, err);
+        st = grow_block(s, total, scratch, err);
     if (st)
         s->n = 0;
+    else
+        point(s);
     for (int i = 0; i < s->n_feeds; i++)
         s->feeds[i].source = GR_FEED_NONE;
     return st;
