@@ -1,15 +1,22 @@
 #define _GNU_SOURCE
 #include "prelu/threads.h"
 #include <hwloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Cores, not hardware threads, of the CPUs this process is bound to. */
 static int cores_allowed(void)
 {
     hwloc_topology_t topo;
     int cores = 0;
+    if (access("/sys/devices/system/cpu/cpu0/topology", R_OK) != 0) {
+        /* hwloc would complain on stderr; a bare chroot has no /sys */
+        cpu_set_t set;
+        return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    }
     if (hwloc_topology_init(&topo) != 0)
         return 1;
     if (hwloc_topology_load(topo) == 0) {
