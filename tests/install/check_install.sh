@@ -20,7 +20,7 @@ read -ra flags < <(pkg-config --cflags --libs prelu-engine)
 cc -std=c11 -o "$work/by_pkg_config" "$root/tests/install/consumer.c" "${flags[@]}"
 "$work/by_pkg_config" "$picture"
 
-cmake -S "$root/tests/install" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/moved" >"$work/log" ||
+cmake -G Ninja -S "$root/tests/install" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/moved" >"$work/log" ||
     { cat "$work/log"; exit 1; }
 cmake --build "$work/build" >"$work/log" || { cat "$work/log"; exit 1; }
 "$work/build/consumer" "$picture"
