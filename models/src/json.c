@@ -217,3 +217,49 @@ prelu_status mdl_labels_text(char **out, const prelu_label *labels, int classes,
         }
     return finish(out, root, "labels", err);
 }
+
+prelu_status mdl_check_text(char **out, const char *digest, const float *scores, int classes,
+                            prelu_err *err)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < classes; i++)
+        json_array_append_new(list, json_real((double)scores[i]));
+    return finish(out,
+                  json_pack("{s:s, s:s, s:o}", "sha256", digest, "mode", "center", "scores", list),
+                  "check", err);
+}
+
+static prelu_status check_from_json(const json_t *root, int classes, char digest[MDL_DIGEST_TEXT],
+                                    double *scores, prelu_err *err)
+{
+    const char *sha = json_string_value(json_object_get(root, "sha256"));
+    const char *mode = json_string_value(json_object_get(root, "mode"));
+    const json_t *list = json_object_get(root, "scores");
+    if (!sha || strlen(sha) != MDL_DIGEST_TEXT - 1 || !mode || !json_is_array(list))
+        return prelu_fail(err, PRELU_E_FORMAT,
+                          "prelu.check: not {\"sha256\": 64 digits, \"mode\", \"scores\": [...]}");
+    if (strcmp(mode, "center") != 0)
+        return prelu_fail(err, PRELU_E_UNSUPPORTED, "prelu.check: mode '%.20s', not center", mode);
+    if (json_array_size(list) != (size_t)classes)
+        return prelu_fail(err, PRELU_E_FORMAT, "prelu.check: %zu scores of %d classes",
+                          json_array_size(list), classes);
+    for (size_t i = 0; i < (size_t)classes; i++) {
+        const json_t *v = json_array_get(list, i);
+        if (!json_is_number(v))
+            return prelu_fail(err, PRELU_E_FORMAT, "prelu.check: score %zu is no number", i);
+        scores[i] = json_number_value(v);
+    }
+    memcpy(digest, sha, MDL_DIGEST_TEXT);
+    return PRELU_OK;
+}
+
+prelu_status mdl_check_parse(const char *text, int classes, char digest[MDL_DIGEST_TEXT],
+                             double *scores, prelu_err *err)
+{
+    json_t *root = NULL;
+    prelu_status st;
+    PRELU_TRY(parse(&root, "prelu.check", text, err));
+    st = check_from_json(root, classes, digest, scores, err);
+    json_decref(root);
+    return st;
+}

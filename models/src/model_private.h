@@ -1,6 +1,8 @@
 #ifndef MDL_MODEL_PRIVATE_H
 #define MDL_MODEL_PRIVATE_H
+#include "digest.h"
 #include "pile.h"
+#include "prelu/image.h"
 #include "prelu/model.h"
 
 #define MDL_MAX_FILES 16
@@ -51,6 +53,21 @@ PRELU_MUST_CHECK prelu_status mdl_labels_text(char **json, const prelu_label *la
 /** `label` or `id<TAB>label` a line, UTF-8, exactly `classes` lines. */
 PRELU_MUST_CHECK prelu_status mdl_labels_lines(prelu_label **out, int classes, const char *text,
                                                prelu_err *err);
+
+/** The digest of prelu_model_make_check. @param pool may be NULL. @return E_NOMEM. */
+PRELU_MUST_CHECK prelu_status mdl_weights_digest(const prelu_graph *g, prelu_pool *pool,
+                                                 char out[MDL_DIGEST_TEXT], prelu_err *err);
+/** The picture of prelu_model_make_check: resize + resize / 3 wide, resize high; red, green, blue
+ *  waves of three slopes, inverted in every other tile. @param out owned by the caller. */
+PRELU_MUST_CHECK prelu_status mdl_check_picture(prelu_image *out, const prelu_preprocess *p,
+                                                prelu_err *err);
+/** The JSON of prelu.check; owned by the caller (prelu_free). */
+PRELU_MUST_CHECK prelu_status mdl_check_text(char **json, const char *digest, const float *scores,
+                                             int classes, prelu_err *err);
+/** @param digest, scores  filled; `classes` scores. @return E_FORMAT; E_UNSUPPORTED the mode. */
+PRELU_MUST_CHECK prelu_status mdl_check_parse(const char *json, int classes,
+                                              char digest[MDL_DIGEST_TEXT], double *scores,
+                                              prelu_err *err);
 
 /** prelu_model_load from memory. @param file must outlive the model. @param folder where external
  *  data may lie; NULL = nowhere. */

@@ -99,7 +99,8 @@ static prelu_status fill(prelu_model *m, onnx_doc *doc, const mdl_map *file, con
     PRELU_TRY(read_labels(m, doc, o, err));
     PRELU_TRY(mdl_text_set(&m->arch, metadata(doc, "prelu.arch"), err));
     PRELU_TRY(mdl_text_set(&m->training, metadata(doc, "prelu.training"), err));
-    return mdl_text_set(&m->check, metadata(doc, "prelu.check"), err);
+    /* With other arithmetic before the network, its scores say nothing. */
+    return mdl_text_set(&m->check, o && o->preprocess ? NULL : metadata(doc, "prelu.check"), err);
 }
 
 prelu_status mdl_model_read(prelu_model **out, const mdl_map *file, const char *folder,

@@ -80,6 +80,8 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
         srv_sha256_hex(m->sha256, m->model->map, m->model->map_len);
     if (!st)
         st = prelu_model_plan(&m->plan, m->model, precision, pool, &why);
+    if (!st)
+        st = prelu_model_verify_check(m->model, m->plan, precision, pool, &why);
     if (st)
         return prelu_fail(err, st, "model %s: %s", m->name,
                           why.text[0] ? why.text : prelu_status_text(st));

@@ -77,6 +77,16 @@ static prelu_status plan(fixture *f, prelu_err *err)
     return PRELU_OK;
 }
 
+static prelu_status make_check(fixture *f, prelu_err *err)
+{
+    return prelu_model_make_check(f->model, NULL, err);
+}
+
+static prelu_status verify_check(fixture *f, prelu_err *err)
+{
+    return prelu_model_verify_check(f->model, f->plan, PRELU_PRECISION_FP32, NULL, err);
+}
+
 /* What the server does for one request. */
 static prelu_status request(fixture *f, prelu_err *err)
 {
@@ -118,6 +128,8 @@ static void test_all(void **state)
     fail_each(load_file, &f, 100);
     fail_each(plan, &f, 10);
     fail_each(request, &f, 5);
+    fail_each(make_check, &f, 20);
+    fail_each(verify_check, &f, 5);
     prelu_plan_destroy(&f.plan);
     prelu_model_destroy(&f.model);
     assert_int_equal(unlink(f.path), 0);

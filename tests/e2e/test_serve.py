@@ -858,6 +858,32 @@ def test_usage(run_program, flags, code, word):
     assert r.returncode == code and word in r.stderr, (r.returncode, r.stderr)
 
 
+def damage(data, found, offset, flip):
+    """The same file with one byte after `found` changed; its length stays."""
+    at = data.index(found) + len(found) + offset
+    return data[:at] + bytes([flip(data[at])]) + data[at + 1:]
+
+
+@pytest.mark.parametrize("found,offset,flip,word", [
+    (b"", None, lambda b: b ^ 1, "SHA-256"),  # the lowest bit of a weight
+    (b'"scores":[0.', 0, lambda b: ord("0") + (b - ord("0") + 5) % 10, "score of class 0"),
+    (b'"mode":"center"', 0, lambda b: ord("x"), "prelu.check"),
+], ids=["weight", "score", "json"])
+def test_self_check(run_program, tmp_path, found, offset, flip, word):
+    path = tmp_path / "m.onnx"
+    r = run_program("prelu-train", "init", "--arch", "cifar", "--width", 0.25, "--out", path)
+    assert r.returncode == 0, r.stderr
+    data = path.read_bytes()
+    assert run_program("prelu-serve", "--check", "--model", path).returncode == 0
+    # fc1.w is by far the largest tensor, so the middle of the file lies in it
+    path.write_bytes(damage(data, found, len(data) // 2 if offset is None else offset, flip))
+    for flags in (["--check"], ["--port", 0], ["--check", "--precision", "bf16"]):
+        r = run_program("prelu-serve", "--model", path, *flags)
+        assert r.returncode == 65, (flags, r.stderr)
+        assert word in r.stderr and "model m" in r.stderr
+    assert run_program("prelu-train", "describe", "--model", path).returncode == 0
+
+
 def test_check_help_version(run_program, model):
     r = run_program("prelu-serve", "--check", "--model", model)
     assert r.returncode == 0 and "ok" in r.stdout, r.stderr

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 TRAIN = os.path.join(os.environ["PRELU_BIN"], "prelu-train")
+SERVE = os.path.join(os.environ["PRELU_BIN"], "prelu-serve")
 TINY = ["--arch", "cifar", "--width", "0.25", "--crop", "16", "--resize", "18", "--lr", "0.02",
         "--batch", "20", "--seed", "3"]
 
@@ -89,6 +90,9 @@ def test_fits_measures_and_writes_a_model(data, tmp_path):
     assert results[0]["top1"] == pytest.approx(epochs[-1]["val_top1"], abs=1e-6)
     table = run("eval", "--model", out, "--data", data, "--threads", 1).stdout
     assert "center" in table and f"{100 * results[0]['top1']:.2f}%" in table
+    assert b'"mode":"center","scores":[' in out.read_bytes()
+    p = subprocess.run([SERVE, "--check", "--model", out], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0, p.stderr
 
 
 def test_threads_and_cache_change_nothing(data, tmp_path):

@@ -65,6 +65,22 @@ PRELU_MUST_CHECK prelu_status prelu_model_plan(prelu_plan **out, const prelu_mod
 /** Unmap the file and destroy the graph (labels and preprocessing stay); after planning. */
 void prelu_model_drop_weights(prelu_model *m);
 
+/** Set m->check: JSON {"sha256","mode":"center","scores"}, the centre scores, in fp32, of a picture
+ *  that the program draws, and the digest of the weights. That is the SHA-256 of a text with a line
+ *  for each constant in order of its first use by a node: "<SHA-256 of its bytes> <type> <shape>
+ *  <name>\n", bytes row-major and little-endian, type as "f32", shape as "(64,3,7,7)".
+ *  Call it last before saving. Scores that are not finite leave m->check NULL, with a warning.
+ *  @param pool  may be NULL. @return as prelu_model_plan and a run. */
+PRELU_MUST_CHECK prelu_status prelu_model_make_check(prelu_model *m, prelu_pool *pool,
+                                                     prelu_err *err);
+/** Compare weights and scores with m->check; OK when the file has none. Before drop_weights.
+ *  @param plan  of m, from prelu_model_plan. @param precision what the plan was made with; it
+ * decides how far scores may be off. @return E_FORMAT they do not fit, or the text is damaged;
+ * E_UNSUPPORTED a check of another mode; statuses of a run. */
+PRELU_MUST_CHECK prelu_status prelu_model_verify_check(const prelu_model *m, const prelu_plan *plan,
+                                                       prelu_precision precision, prelu_pool *pool,
+                                                       prelu_err *err);
+
 /** Indexes into the plan's outputs. */
 enum { PRELU_OUTPUT_PROB = 0, PRELU_OUTPUT_LOGITS = 1 };
 #endif

@@ -298,6 +298,7 @@ prelu_status train_fit_write_model(fit *f, prelu_err *err)
     PRELU_TRY(prelu_trainer_export(f->trainer, f->model->graph, err));
     PRELU_TRY(set_labels(f, err));
     PRELU_TRY(set_training(f, err));
+    PRELU_TRY(prelu_model_make_check(f->model, f->pool, err));
     PRELU_TRY(prelu_model_save(f->model, f->o.out, err));
     train_run_log(&f->run, "{\"event\":\"finished\",\"seconds\":%.1f}", f->at.seconds);
     train_progress_line(&f->bar, false, "wrote %s", f->o.out);
