@@ -58,6 +58,31 @@ def test_describe_plan(train, small_model):
     d = json.loads(train("describe", "--model", small_model, "--plan", "--json").stdout)
     assert d["arch"] == "cifar"
     assert d["plan"] and all(layer["algorithm"] for layer in d["plan"])
+    assert d["precision"] == "auto" and d["cpu"].startswith("ref")
+    assert d["packed_bytes"] == sum(layer["packed_bytes"] for layer in d["plan"]) > 0
+
+
+@pytest.mark.parametrize("precision, conv, fc", [
+    ("fp32", "f32", "f32"), ("bf16", "bf16", "bf16"), ("int8fc", "bf16", "int8 weights"),
+])
+def test_precision(train, small_model, tmp_path, precision, conv, fc):
+    """The precision reaches the plan of every tool, and the plan does what it says."""
+    text = train("describe", "--model", small_model, "--plan", "--precision", precision).stdout
+    plan = text[text.index(f"plan: precision {precision}"):].splitlines()
+    for line in plan[2:-1]:
+        op, rest = line[22:].split(maxsplit=1)
+        want = {"Conv": conv, "Gemm": fc}.get(op, "direct")
+        assert want in rest and line.split()[-1].isdigit(), line
+    assert plan[-1].split()[0] == "total"
+    d = json.loads(train("bench", "--model", small_model, "--runs", 1, "--precision", precision, "--json").stdout)
+    assert d["precision"] == precision and d["packed_mb"] > 0
+    np.save(tmp_path / "x.npy", np.random.default_rng(2).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8))
+    y = {}
+    for p in ("fp32", precision):
+        train("run", "--model", small_model, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--precision", p)
+        y[p] = np.load(tmp_path / "y.npy")
+    off = np.abs(y[precision] - y["fp32"]).max() / np.abs(y["fp32"]).max()
+    assert off == 0 if precision == "fp32" else 0 < off < 0.05
 
 
 def test_init_is_reproducible(train, small_model, tmp_path):
@@ -136,6 +161,7 @@ def test_bench_train(train, small_model):
     (["run", "--model", "x"], ""),
     (["bench", "--arch", "cifar", "--batch", "0"], "--batch"),
     (["bench", "--arch", "cifar", "--size", "40x"], "--size"),
+    (["bench", "--arch", "cifar", "--train", "--precision", "bf16"], "fp32"),
     (["describe", "--arch", "cifar", "--plan", "--precision", "fp99"], "fp99"),
 ])
 def test_usage(train, args, word):

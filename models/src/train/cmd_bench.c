@@ -155,6 +155,17 @@ static void print_text(const train_benchmark *b, const result *r)
            train_peak_rss_mb());
 }
 
+/* A training step computes in f32. */
+static prelu_status choose_precision(train_benchmark *b, const train_args *a, prelu_err *err)
+{
+    bool train = train_flag(a, "train");
+    const char *name = train_text(a, "precision", train ? "fp32" : "auto");
+    PRELU_TRY(prelu_precision_parse(&b->precision, name, err));
+    if (train && b->precision != PRELU_PRECISION_FP32)
+        return prelu_fail(err, PRELU_E_ARG, "--train is fp32, not %s", name);
+    return PRELU_OK;
+}
+
 static prelu_status prepare(train_benchmark *b, const train_args *a, result *r, prelu_err *err)
 {
     bool from_file = train_flag(a, "model");
@@ -164,7 +175,7 @@ static prelu_status prepare(train_benchmark *b, const train_args *a, result *r, 
         return prelu_fail(err, PRELU_E_ARG, "one of --arch and --model is needed");
     PRELU_TRY(train_int(a, "batch", 1, 4096, train_flag(a, "train") ? 32 : 1, &b->batch, err));
     PRELU_TRY(train_int(a, "runs", 1, 100000, 10, &b->runs, err));
-    PRELU_TRY(prelu_precision_parse(&b->precision, train_text(a, "precision", "auto"), err));
+    PRELU_TRY(choose_precision(b, a, err));
     PRELU_TRY(train_pool(a, &b->pool, &b->threads, err));
     start = train_now_ms();
     if (from_file) {
@@ -206,7 +217,7 @@ static const train_option options[] = {
     {"threads", "N", "compute threads (default: all)", false},
     {"runs", "R", "timed runs (default 10)", false},
     {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
-    {"train", NULL, "time an SGD step instead", false},
+    {"train", NULL, "time an SGD step, in fp32, instead", false},
     {"json", NULL, "print JSON", false},
     TRAIN_OPTION_END,
 };

@@ -108,8 +108,7 @@ out:
 static void print_plan_layer(const prelu_plan_layer *l, int i, bool json)
 {
     if (!json) {
-        printf("%-34s %-24s %-32s %10.1f\n", l->name, l->op, l->algorithm,
-               (double)l->packed_bytes / 1e6);
+        printf("%-22s %-20s %-44s %14zu\n", l->name, l->op, l->algorithm, l->packed_bytes);
         return;
     }
     printf("%s{\"name\":", i ? ",\n  " : "\n  ");
@@ -128,20 +127,27 @@ static prelu_status print_plan(const prelu_model *m, const train_args *a, bool j
     int threads;
     PRELU_TRY(prelu_precision_parse(&precision, train_text(a, "precision", "auto"), err));
     PRELU_TRY(train_pool(a, &pool, &threads, err));
-    st = prelu_model_plan(&plan, m, precision, pool, err);
+    st = m->classes
+             ? prelu_model_plan(&plan, m, precision, pool, err)
+             : prelu_plan_create(&plan, m->graph,
+                                 &(prelu_plan_options){.precision = precision, .pool = pool}, err);
     if (st)
         goto out;
     if (json)
-        printf(",\n \"cpu\":\"%s\",\"plan\":[", prelu_cpu_text());
+        printf(",\n \"cpu\":\"%s\",\"precision\":\"%s\",\"packed_bytes\":%zu,\"plan\":[",
+               prelu_cpu_text(), prelu_precision_name(precision), prelu_plan_packed_bytes(plan));
     else
-        printf("\nplan on %s\n%-34s %-24s %-32s %10s\n", prelu_cpu_text(), "name", "op",
-               "algorithm", "packed MB");
+        printf("\nplan: precision %s, CPU: %s\n%-22s %-20s %-44s %14s\n",
+               prelu_precision_name(precision), prelu_cpu_text(), "name", "op", "algorithm",
+               "packed bytes");
     for (int i = 0; i < prelu_plan_layers(plan); i++) {
         prelu_plan_layer l = prelu_plan_layer_at(plan, i);
         print_plan_layer(&l, i, json);
     }
     if (json)
         printf("]");
+    else
+        printf("%-88s %14zu\n", "total", prelu_plan_packed_bytes(plan));
 out:
     prelu_plan_destroy(&plan);
     prelu_pool_destroy(&pool);
@@ -177,7 +183,7 @@ static const train_option options[] = {
     TRAIN_NET_OPTIONS,
     TRAIN_MODEL_OPTIONS,
     {"json", NULL, "print JSON", false},
-    {"plan", NULL, "also print the algorithms chosen on this CPU", false},
+    {"plan", NULL, "also print each layer's algorithm on this CPU and its packed bytes", false},
     {"precision", "NAME", "of the plan: auto (default), fp32, bf16, int8fc", false},
     {"threads", "N", "threads that pack weights (default: all)", false},
     TRAIN_OPTION_END,

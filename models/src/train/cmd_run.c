@@ -182,7 +182,7 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
 static const train_option options[] = {
     TRAIN_MODEL_OPTIONS,
     {"input", "[NAME=]FILE", "NumPy .npy, f4 or u1, in the input's own layout", true},
-    {"output", "[NAME=]FILE", ".npy to write: the first output, or a named value", true},
+    {"output", "[NAME=]FILE", ".npy to write: the graph's first output, or a named value", true},
     {"precision", "NAME", "auto, fp32 (default), bf16, int8fc", false},
     {"threads", "N", "compute threads (default: all)", false},
     TRAIN_OPTION_END,
