@@ -2,6 +2,7 @@
 #include "check.h"
 #include "model_private.h"
 #include "prelu/nets.h"
+#include "prelu/session.h"
 
 typedef struct totals {
     double parameters, slopes, conv_macs, fc_macs;
@@ -160,16 +161,86 @@ static void test_init(void **state)
     prelu_model_destroy(&m);
 }
 
-/* VGG's convs with ReLU, backward: d = 64, 128 give 0.059, 0.042 (He et al. 2015). At a quarter of
- * its width these are the third and fourth stage. */
+/* 3x3 convs with ReLU, backward: d = 64, 128, 256, 512 give the paper's 0.059, 0.042, 0.029, 0.021
+ * (its VGG-B; sqrt(2 / (9 d)), the third cut, not rounded). At half its width vgg19's stages have
+ * the first three, and the widest cifar net the last. */
 static void test_vgg_init(void **state)
 {
-    prelu_model *m = build((prelu_net_options){
-        .arch = "vgg19", .width = 0.25, .classes = 2, .activation = PRELU_ACT_RELU, .seed = 1});
+    static const struct {
+        bool cifar;
+        const char *layer;
+        double printed, exact;
+    } want[] = {{false, "conv2_2.w", 0.059, 0.058926},
+                {false, "conv3_3.w", 0.042, 0.041667},
+                {false, "conv4_4.w", 0.029, 0.029463},
+                {true, "conv3_1.w", 0.021, 0.020833}};
+    prelu_net_options o = {.width = 0.5, .classes = 2, .activation = PRELU_ACT_RELU, .seed = 1};
+    prelu_model *nets[2];
     (void)state;
-    check_near(deviation(m, "conv3_2.w"), 0.059, 0.001);
-    check_near(deviation(m, "conv4_2.w"), 0.042, 0.0007);
+    o.arch = "vgg19";
+    nets[0] = build(o);
+    o.arch = "cifar";
+    o.width = 4;
+    nets[1] = build(o);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        double got = deviation(nets[want[i].cifar], want[i].layer);
+        check_near(got, want[i].printed, 0.001);
+        check_near(got / want[i].exact, 1, 0.015); /* four deviations of 36,864 weights' figure */
+    }
+    prelu_model_destroy(&nets[0]);
+    prelu_model_destroy(&nets[1]);
+}
+
+/* Logits of two random pictures; with `apart`, what each activation reads is asked for too, so
+ * that none of them can work in place or inside its convolution. */
+static void untrained_logits(prelu_activation activation, bool apart, float logits[20])
+{
+    prelu_model *m = build((prelu_net_options){.arch = "cifar",
+                                               .width = 0.25,
+                                               .activation = activation,
+                                               .slope = 0.25f,
+                                               .slope_set = true,
+                                               .seed = 9});
+    prelu_value outputs[16] = {m->logits};
+    prelu_plan_options o = {.precision = PRELU_PRECISION_FP32, .outputs = outputs, .n_outputs = 1};
+    prelu_plan *plan = NULL;
+    prelu_session *s = NULL;
+    prelu_err err = {0};
+    float x[2 * 3 * 32 * 32];
+    uint64_t seed = 4;
+    for (int i = 0; apart && i < m->graph->n_nodes; i++)
+        if (strstr(m->graph->nodes[i].op, "Relu") || !strcmp(m->graph->nodes[i].op, "PRelu"))
+            outputs[o.n_outputs++] = m->graph->nodes[i].in[0];
+    assert_int_equal(o.n_outputs, apart ? 8 : 1);
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = (float)check_random_int(&seed, 0, 255);
+    check_ok(prelu_plan_create(&plan, m->graph, &o, &err), &err);
+    check_ok(prelu_session_create(&s, plan, NULL, 0, &err), &err);
+    check_ok(prelu_session_reshape(s, 2, 32, 32, &err), &err);
+    check_ok(prelu_session_set_input(s, 0, x, sizeof x / sizeof *x, &err), &err);
+    check_ok(prelu_session_run(s, &err), &err);
+    check_ok(prelu_session_read(s, 0, logits, 20, &err), &err);
+    prelu_session_destroy(&s);
+    prelu_plan_destroy(&plan);
     prelu_model_destroy(&m);
+}
+
+/* Before the first step PReLU(a0), shared or not, is LeakyReLU(a0), and not ReLU. */
+static void test_first_step(void **state)
+{
+    float leaky[2][20], other[20];
+    (void)state;
+    for (int apart = 0; apart < 2; apart++) {
+        untrained_logits(PRELU_ACT_LRELU, apart, leaky[apart]);
+        untrained_logits(PRELU_ACT_PRELU, apart, other);
+        assert_memory_equal(leaky[apart], other, sizeof other);
+        untrained_logits(PRELU_ACT_PRELU_SHARED, apart, other);
+        assert_memory_equal(leaky[apart], other, sizeof other);
+        untrained_logits(PRELU_ACT_RELU, apart, other);
+        assert_memory_not_equal(leaky[apart], other, sizeof other);
+    }
+    for (int i = 0; i < 20; i++)
+        check_near(leaky[0][i], leaky[1][i], 1e-5);
 }
 
 static void test_seed(void **state)
@@ -243,11 +314,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paper),       cmocka_unit_test(test_small14_sizes),
-        cmocka_unit_test(test_cifar),       cmocka_unit_test(test_init),
-        cmocka_unit_test(test_vgg_init),    cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_activations), cmocka_unit_test(test_width),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_paper),    cmocka_unit_test(test_small14_sizes),
+        cmocka_unit_test(test_cifar),    cmocka_unit_test(test_init),
+        cmocka_unit_test(test_vgg_init), cmocka_unit_test(test_first_step),
+        cmocka_unit_test(test_seed),     cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_width),    cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
