@@ -90,6 +90,10 @@ def test_fits_measures_and_writes_a_model(data, tmp_path):
     assert results[0]["top1"] == pytest.approx(epochs[-1]["val_top1"], abs=1e-6)
     table = run("eval", "--model", out, "--data", data, "--threads", 1).stdout
     assert "center" in table and f"{100 * results[0]['top1']:.2f}%" in table
+    for precision in ("fp32", "bf16", "int8fc"):
+        p = run("eval", "--model", out, "--data", data, "--precision", precision, "--json")
+        assert json.loads(p.stdout)["results"][0]["top1"] >= 0.9
+    run("eval", "--model", out, "--data", data, "--precision", "fp16", expect=64)
     assert b'"mode":"center","scores":[' in out.read_bytes()
     p = subprocess.run([SERVE, "--check", "--model", out], capture_output=True, text=True, timeout=60)
     assert p.returncode == 0, p.stderr

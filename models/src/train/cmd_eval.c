@@ -16,6 +16,7 @@ typedef struct eval {
     prelu_pool *pool;
     prelu_plan *plan;
     prelu_session *session;
+    prelu_precision precision;
     prelu_mode modes[MAX_MODES];
     train_result results[MAX_MODES];
     int n_modes;
@@ -78,7 +79,7 @@ static prelu_status open_data(eval *e, const char *dir, const char *split, prelu
 
 static prelu_status run_modes(eval *e, prelu_err *err)
 {
-    PRELU_TRY(prelu_model_plan(&e->plan, e->model, PRELU_PRECISION_FP32, e->pool, err));
+    PRELU_TRY(prelu_model_plan(&e->plan, e->model, e->precision, e->pool, err));
     PRELU_TRY(prelu_session_create(&e->session, e->plan, e->pool, 0, err));
     for (int i = 0; i < e->n_modes; i++) {
         train_evaluation v = {.model = e->model,
@@ -139,6 +140,7 @@ static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
     PRELU_TRY(train_need(a, "data", &dir, err));
     PRELU_TRY(train_int(a, "limit", 1, INT64_MAX, 0, &limit, err));
     PRELU_TRY(parse_modes(e, train_text(a, "mode", "center"), err));
+    PRELU_TRY(prelu_precision_parse(&e->precision, train_text(a, "precision", "auto"), err));
     PRELU_TRY(train_load(a, &e->model, err));
     if (!e->model->classes)
         return prelu_fail(err, PRELU_E_FORMAT, "the model is no picture classifier");
@@ -174,6 +176,7 @@ static const train_option options[] = {
     {"split", "NAME", "train or val (default)", false},
     {"mode", "LIST", "center, 10view, or both with a comma (default center)", false},
     {"limit", "N", "only N pictures, evenly spaced", false},
+    {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
     {"threads", "N", "compute threads (default: the CPUs this process may use)", false},
     {"json", NULL, "print JSON", false},
     {"quiet", NULL, "no progress", false},
