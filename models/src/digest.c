@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <nettle/sha2.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PIECE ((size_t)64 * 1024)
@@ -37,9 +38,19 @@ prelu_status mdl_digest_file(const char *path, char text[MDL_DIGEST_TEXT], uint6
     prelu_status st = PRELU_OK;
     uint64_t total = 0;
     uint8_t *piece = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat s;
+    /* non-blocking, so that a FIFO with a picture's name cannot hang us */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return prelu_fail(err, prelu_status_from_errno(errno), "%s: %s", path, strerror(errno));
+    if (fstat(fd, &s)) {
+        st = prelu_fail(err, PRELU_E_IO, "%s: %s", path, strerror(errno));
+        goto out;
+    }
+    if (!S_ISREG(s.st_mode)) {
+        st = prelu_fail(err, PRELU_E_FORMAT, "%s: not a regular file", path);
+        goto out;
+    }
     piece = prelu_alloc(PIECE);
     if (!piece) {
         st = prelu_fail(err, PRELU_E_NOMEM, "digest: %zu bytes", PIECE);

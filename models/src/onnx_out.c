@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUFFER_LEN ((size_t)1 << 20)
@@ -109,8 +110,13 @@ static prelu_status failed(const onnx_file *f, const char *what, prelu_err *err)
 prelu_status onnx_file_open(onnx_file *f, const char *path, prelu_err *err)
 {
     size_t len = strlen(path) + 32;
+    struct stat s;
     memset(f, 0, sizeof *f);
     f->fd = -1;
+    /* The rename at the end would put a file in a device's or FIFO's place. */
+    if (!stat(path, &s) && !S_ISREG(s.st_mode))
+        return prelu_fail(err, PRELU_E_IO, "writing %.120s: it is there and not a regular file",
+                          path);
     f->path = prelu_strdup(path);
     f->temp = prelu_alloc(len);
     f->buffer = prelu_alloc(BUFFER_LEN);

@@ -35,6 +35,8 @@ typedef struct onnx_file {
     size_t pending;
 } onnx_file;
 
+/** @return E_IO: no such folder, no space, or `path` is something else than a regular file; E_PERM,
+ *          E_NOMEM. Always followed by onnx_file_deinit. */
 PRELU_MUST_CHECK prelu_status onnx_file_open(onnx_file *f, const char *path, prelu_err *err);
 PRELU_MUST_CHECK prelu_status onnx_file_write(onnx_file *f, const void *data, size_t len,
                                               prelu_err *err);

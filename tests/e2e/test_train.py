@@ -6,6 +6,7 @@ import re
 import resource
 import select
 import signal
+import stat
 import struct
 import subprocess
 import time
@@ -141,13 +142,15 @@ def test_a_damaged_picture_is_skipped_and_named(tmp_path):
     (tmp_path / "data/val/class1/cut.jpg").write_bytes(
         (tmp_path / "data/val/class1/000.jpg").read_bytes()[:300])
     (tmp_path / "data/train/class1/note.txt").write_text("ignored")
+    os.mkfifo(tmp_path / "data/train/class1/fifo.jpg")
     out = tmp_path / "m.onnx"
-    p = fit(data, out, "--epochs", 3, net=[*TINY[:TINY.index("--batch")], "--batch", "51"])
+    p = fit(data, out, "--epochs", 3, net=[*TINY[:TINY.index("--batch")], "--batch", "52"])
     assert p.stderr.count("skipped train/class0/bad.jpg") == 1
     assert "1 files" in p.stderr
-    assert [e["file"] for e in events(f"{out}.run", "skipped")] == ["train/class0/bad.jpg"]
+    assert sorted(e["file"] for e in events(f"{out}.run", "skipped")) == [
+        "train/class0/bad.jpg", "train/class1/fifo.jpg"]
     for e in events(f"{out}.run", "epoch"):
-        assert (e["images"], e["skipped"]) == (50, 1)
+        assert (e["images"], e["skipped"]) == (50, 2)
         assert (e["val_images"], e["val_skipped"]) == (20, 1)
     p = run("eval", "--model", out, "--data", data, "--json")
     assert json.loads(p.stdout)["results"][0]["skipped"] == 1
@@ -203,6 +206,18 @@ def test_a_full_disk_leaves_the_old_checkpoint(data, tmp_path):
     fit(data, out, "--epochs", 2, "--resume")
     fit(data, tmp_path / "whole.onnx", "--epochs", 2)
     assert out.exists() and state(f"{out}.run")[0] == state(tmp_path / "whole.onnx.run")[0]
+
+
+def test_a_model_is_written_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "m.onnx"
+    out.write_text("old")
+    p = run("init", "--arch", "cifar", "--out", out, expect=74, preexec_fn=small_files)
+    assert "too large" in p.stderr
+    assert out.read_text() == "old" and os.listdir(tmp_path) == ["m.onnx"]
+    out.unlink()
+    os.mkfifo(out)
+    assert "not a regular file" in run("init", "--arch", "cifar", "--out", out, expect=74).stderr
+    assert stat.S_ISFIFO(os.stat(out).st_mode)
 
 
 def test_a_run_is_not_overwritten_or_mixed_up(data, tmp_path):

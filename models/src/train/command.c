@@ -1,6 +1,8 @@
+#define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "prelu/log.h"
 #include "prelu/plan.h"
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -123,6 +125,7 @@ int train_main(int argc, char **argv)
 {
     const train_command *c;
     prelu_log_set(print_log, NULL, PRELU_LOG_WARN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is to be an error of write, as a full disk is */
     if (argc < 2) {
         print_commands(stderr);
         return 64;

@@ -16,10 +16,6 @@ void train_stop_watch(void)
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
-    /* a file size limit is to be an error of write, as a full disk is */
-    a.sa_handler = SIG_IGN;
-    a.sa_flags = 0;
-    sigaction(SIGXFSZ, &a, NULL);
 }
 
 bool train_stopped(void) { return stop_signal != 0; }
