@@ -133,5 +133,9 @@ int main(int argc, char **argv)
         srv_app_close(&app);
     }
     srv_config_deinit(&config);
+    if ((fflush(stdout) || ferror(stdout)) && !code) {
+        fputs("prelu-serve: writing to standard output failed\n", stderr);
+        code = SRV_EX_IOERR;
+    }
     return code;
 }

@@ -912,6 +912,13 @@ def test_where_options_come_from(run_program, tmp_path):
     assert run_program("prelu-serve", "--print-config", env=env).returncode == 78
 
 
+def test_output_that_cannot_be_written():
+    with open("/dev/full", "w") as full:
+        p = subprocess.run([BIN / "prelu-serve", "--print-config"], stdout=full,
+                           stderr=subprocess.PIPE, timeout=60)
+    assert p.returncode == 74 and b"standard output" in p.stderr
+
+
 def test_config_file_that_may_not_be_read(run_program, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
