@@ -406,13 +406,18 @@ static struct MHD_Response *make_response(srv_exchange *x)
     return m;
 }
 
+/* From here on peer_changed does not see it: no probe is armed, `left` neither runs nor will. */
+static void forget_deferred(srv_exchange *x)
+{
+    pthread_mutex_lock(&x->http->lock);
+    x->conn->x = NULL;
+    pthread_mutex_unlock(&x->http->lock);
+}
+
 static enum MHD_Result queue_reply(srv_exchange *x)
 {
-    if (x->step == STEP_DEFERRED) {
-        pthread_mutex_lock(&x->http->lock);
-        x->conn->x = NULL; /* from here on no probe is armed */
-        pthread_mutex_unlock(&x->http->lock);
-    }
+    if (x->step == STEP_DEFERRED)
+        forget_deferred(x);
     x->step = STEP_DONE;
     x->status = x->reply.status;
     if (!x->replied)
@@ -594,6 +599,8 @@ static void completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     if (!x)
         return;
     *con_cls = NULL;
+    if (x->step == STEP_DEFERRED) /* resumed, and found broken before its reply was queued */
+        forget_deferred(x);
     conn_phase(x->conn, PHASE_IDLE, h->opt.idle_timeout);
     srv_outcome o = {.status = x->status,
                      .code = x->reply.code,

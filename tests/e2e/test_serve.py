@@ -576,6 +576,24 @@ def test_work_of_a_client_that_left_is_dropped(own_server):
     assert s.stop() == 0
 
 
+def test_clients_that_reset_while_they_are_answered(own_server):
+    s = own_server()
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMALL)
+
+    def client(seed):
+        r = random.Random(seed)
+        for _ in range(60):
+            with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:
+                c.sendall(head + SMALL)
+                time.sleep(r.random() * 0.02)
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        list(pool.map(client, range(12)))
+    assert s.classify(SMALL)[0] == 200
+    assert s.stop() == 0
+
+
 def test_half_closed_client_gets_its_answer_after_long_work(own_server):
     s = own_server("--threads", "1", "--max-body", "50MiB")
     body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(1000, 1000, i))) for i in range(20)])
