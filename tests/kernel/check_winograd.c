@@ -49,7 +49,8 @@ static const char *input_case(const krn_winograd *v, size_t c, inside in, uint64
     const int h = in.i1 - in.i0, w = in.j1 - in.j0;
     const size_t col = c + 3, row = (size_t)(w + 1) * col, step = c + 5;
     const size_t len = h && w ? (size_t)(h - 1) * row + (size_t)(w - 1) * col + c : 0;
-    float *x = nans(len), *got = nans(XI * step), one[XI];
+    float *x = nans(len), *got = nans(XI * step);
+    float one[XI + 1]; /* room for a fault that writes one past; `got` has the bands that notice */
     const char *wrong = NULL;
     krn_winograd_window win = {.x = x,
                                .at = -(ptrdiff_t)((size_t)in.i0 * row + (size_t)in.j0 * col),
