@@ -110,25 +110,6 @@ static prelu_status own_constant(prelu_plan *p, prelu_value v, prelu_err *err)
     return PRELU_OK;
 }
 
-/* A mapped file's floats need not be aligned; kernels and packers want 4 bytes at least. */
-static prelu_status align_constant(prelu_graph *g, prelu_value v, prelu_err *err)
-{
-    prelu_value_info *info = &g->values[v];
-    size_t count;
-    if ((uintptr_t)info->data % prelu_dtype_size(info->dtype) == 0)
-        return PRELU_OK;
-    PRELU_TRY(prelu_shape_count(&info->shape, &count, err));
-    void *copy = prelu_alloc(count * prelu_dtype_size(info->dtype));
-    if (!copy)
-        return prelu_fail(err, PRELU_E_NOMEM, "constant '%.64s'", info->name);
-    memcpy(copy, info->data, count * prelu_dtype_size(info->dtype));
-    if (info->owns_data)
-        prelu_free((void *)info->data);
-    info->data = copy;
-    info->owns_data = true;
-    return PRELU_OK;
-}
-
 /* auto: bf16 pays where there are tiles to multiply it; elsewhere Winograd in f32 is faster. int8
  * weights only where somebody has measured that they change no answers. */
 static prelu_precision precision_of(const prelu_node *n, const prelu_plan_options *o)
@@ -159,8 +140,6 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
         in[k] = (op_tensor){.shape.rank = -1};
         if (n->in[k] == PRELU_NONE)
             continue;
-        if (p->g->values[n->in[k]].is_constant)
-            PRELU_TRY(align_constant(p->g, n->in[k], err));
         const prelu_value_info *v = &p->g->values[n->in[k]];
         in[k] = (op_tensor){.data = v->is_constant ? (void *)v->data : NULL,
                             .dtype = v->dtype,

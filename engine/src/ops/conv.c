@@ -40,7 +40,7 @@ static bool is_depthwise(const prelu_node *n, const prelu_shape *w)
 
 typedef struct pack_job {
     const krn_gemm *krn;
-    const float *w; /* (o, c, kh*kw) as in the file */
+    const op_file_f32 *w; /* (o, c, kh*kw) as in the file */
     float *panels;
     size_t cols, c, taps, k, panels_per_group;
     float *row; /* unused by depthwise */
@@ -60,14 +60,14 @@ static void pack_panel(void *ctx, size_t task, int worker)
                 dst[k * nr + col] = 0.0f;
             continue;
         }
-        const float *w = j->w + (group * j->cols + first + col) * j->k;
+        const op_file_f32 *w = j->w + (group * j->cols + first + col) * j->k;
         for (size_t c = 0; c < j->c; c++)
             for (size_t t = 0; t < j->taps; t++)
                 dst[(t * j->c + c) * nr + col] = w[c * j->taps + t];
     }
 }
 
-static void pack_depthwise(float *dst, const float *w, size_t o, size_t taps)
+static void pack_depthwise(float *dst, const op_file_f32 *w, size_t o, size_t taps)
 {
     for (size_t t = 0; t < taps; t++)
         for (size_t i = 0; i < o; i++)

@@ -27,7 +27,7 @@ size_t op_conv_bf16_packed(const krn_table *krn, size_t o, size_t groups, size_t
 typedef struct pack_job {
     const krn_table *krn;
     uint16_t *panels;
-    const float *w;
+    const op_file_f32 *w;
     size_t cols, c, taps, kp, panels_per_group;
 } pack_job;
 
@@ -41,16 +41,17 @@ static void pack_panel(void *ctx, size_t task, int worker)
     (void)worker;
     memset(dst, 0, j->kp * nr * sizeof *dst);
     for (size_t col = 0; col < nr && first + col < j->cols; col++) {
-        const float *w = j->w + (group * j->cols + first + col) * k;
+        const op_file_f32 *w = j->w + (group * j->cols + first + col) * k;
         for (size_t c = 0; c < j->c; c++)
             for (size_t t = 0; t < j->taps; t++) {
                 const size_t p = t * j->c + c;
-                j->krn->to_bf16(&dst[p / 2 * 2 * nr + col * 2 + p % 2], &w[c * j->taps + t], 1);
+                const float v = w[c * j->taps + t];
+                j->krn->to_bf16(&dst[p / 2 * 2 * nr + col * 2 + p % 2], &v, 1);
             }
     }
 }
 
-void op_conv_bf16_pack(const krn_table *krn, uint16_t *panels, const float *w, size_t o,
+void op_conv_bf16_pack(const krn_table *krn, uint16_t *panels, const op_file_f32 *w, size_t o,
                        size_t groups, size_t c, size_t taps, prelu_pool *pool)
 {
     const size_t nr = krn->gemm_bf16->nr;

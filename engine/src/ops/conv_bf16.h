@@ -15,7 +15,7 @@ op_conv_bf16 op_conv_bf16_cut(const op_patch *g, const krn_table *krn);
 /** Bytes of all panels for filters (o, c, taps) in groups. */
 size_t op_conv_bf16_packed(const krn_table *krn, size_t o, size_t groups, size_t k);
 /** Fill panels from filters as in the file. */
-void op_conv_bf16_pack(const krn_table *krn, uint16_t *panels, const float *w, size_t o,
+void op_conv_bf16_pack(const krn_table *krn, uint16_t *panels, const op_file_f32 *w, size_t o,
                        size_t groups, size_t c, size_t taps, prelu_pool *pool);
 void op_conv_bf16_work(const op_conv_bf16 *p, const krn_table *krn, op_work *work);
 void op_conv_bf16_task(const op_conv_bf16 *p, const krn_table *krn, const float *x,

@@ -24,7 +24,7 @@ op_fc op_fc_choose(const op_instance *inst, size_t n, size_t k)
 
 typedef struct pack_job {
     const op_fc *f;
-    const float *b;
+    const op_file_f32 *b;
     bool rows;
     float alpha, *scale;
     char *panels;
@@ -76,7 +76,7 @@ static void pack_task(void *ctx, size_t task, int worker)
         pack_i8(j, task);
 }
 
-void op_fc_pack(op_fc *f, void *at, const float *b, bool rows, float alpha, prelu_pool *pool)
+void op_fc_pack(op_fc *f, void *at, const op_file_f32 *b, bool rows, float alpha, prelu_pool *pool)
 {
     pack_job j = {.f = f, .b = b, .rows = rows, .alpha = alpha, .scale = at, .panels = at};
     if (f->kind == OP_FC_I8)

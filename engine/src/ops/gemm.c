@@ -62,8 +62,8 @@ static bool is_row(const prelu_shape *c, size_t n)
            (c->rank == 2 && c->dim[0] == 1 && c->dim[1] == (int64_t)n);
 }
 
-static void pack_one(const krn_gemm *krn, const dims *d, const float *b, float alpha, float *panels,
-                     size_t panel)
+static void pack_one(const krn_gemm *krn, const dims *d, const op_file_f32 *b, float alpha,
+                     float *panels, size_t panel)
 {
     const size_t first = panel * krn->nr, cols = op_min(krn->nr, d->n - first);
     float *dst = panels + panel * krn->nr * d->k;
@@ -76,7 +76,7 @@ static void pack_one(const krn_gemm *krn, const dims *d, const float *b, float a
 typedef struct pack_job {
     const krn_gemm *krn;
     dims d;
-    const float *b;
+    const op_file_f32 *b;
     float *panels, alpha;
 } pack_job;
 

@@ -7,6 +7,9 @@
 /** The op table's row type. An op knows nothing of plans, sessions or graphs' memory: it gets
  *  tensors. Everything of rank 4 lies channels-last (tensor.h); shapes are always logical. */
 
+/** An f32 in a mapped file, at any address: what packers read constants through. */
+typedef float op_file_f32 __attribute__((aligned(1)));
+
 typedef struct op_tensor {
     void *data; /* NULL for an absent optional input, or a shape-only input */
     prelu_dtype dtype;

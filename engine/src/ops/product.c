@@ -1,8 +1,8 @@
 #include "ops/product.h"
 #include <string.h>
 
-void op_panel_from_rows(float *dst, size_t nr, const float *src, size_t ld, size_t cols, size_t k,
-                        float scale)
+void op_panel_from_rows(float *dst, size_t nr, const op_file_f32 *src, size_t ld, size_t cols,
+                        size_t k, float scale)
 {
     enum { BLOCK = 16 }; /* a cache line of each source row at a time */
     for (size_t p = 0; p < k; p += BLOCK) {
@@ -13,8 +13,8 @@ void op_panel_from_rows(float *dst, size_t nr, const float *src, size_t ld, size
     }
 }
 
-void op_panel_from_cols(float *dst, size_t nr, const float *src, size_t ld, size_t cols, size_t k,
-                        float scale)
+void op_panel_from_cols(float *dst, size_t nr, const op_file_f32 *src, size_t ld, size_t cols,
+                        size_t k, float scale)
 {
     for (size_t p = 0; p < k; p++) {
         for (size_t j = 0; j < cols; j++)

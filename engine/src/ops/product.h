@@ -7,11 +7,11 @@
  *  convolution and fully connected layers share. */
 
 /** One panel from rows: src (cols,k), rows ld apart; element * scale; columns cols..nr-1 are 0. */
-void op_panel_from_rows(float *dst, size_t nr, const float *src, size_t ld, size_t cols, size_t k,
-                        float scale);
+void op_panel_from_rows(float *dst, size_t nr, const op_file_f32 *src, size_t ld, size_t cols,
+                        size_t k, float scale);
 /** One panel from columns: src (k,cols), rows ld apart. */
-void op_panel_from_cols(float *dst, size_t nr, const float *src, size_t ld, size_t cols, size_t k,
-                        float scale);
+void op_panel_from_cols(float *dst, size_t nr, const op_file_f32 *src, size_t ld, size_t cols,
+                        size_t k, float scale);
 
 /** Panels of n columns. */
 static inline size_t op_panels(const krn_gemm *krn, size_t n)
