@@ -121,6 +121,15 @@ prelu_value prelu_graph_find(const prelu_graph *g, const char *name);
 /** A deep copy; constants' data borrowed from `src`, which must outlive it. */
 PRELU_MUST_CHECK prelu_status prelu_graph_clone(prelu_graph **out, const prelu_graph *src,
                                                 prelu_err *err);
+/** A clone for dense testing: the trunk takes pictures of any size (from h x w on), and what
+ * follows its last feature map - SPP, global pooling, or flatten and fc - runs on every window that
+ * has the size which that map has for a picture of h x w, stride 1. Outputs keep their numbers and
+ * get a row for each window: picture by picture, windows row by row. A picture of h x w has one.
+ *  @return E_UNSUPPORTED when trunk and head cannot be told apart, or a node of the trunk does not
+ *  mean the same on a larger map (global pooling beside the main path, a mean picture): the text
+ *  names it. */
+PRELU_MUST_CHECK prelu_status prelu_graph_dense(prelu_graph **out, const prelu_graph *src,
+                                                int64_t h, int64_t w, prelu_err *err);
 bool prelu_op_known(const char *op);
 
 const prelu_attr *prelu_node_attr(const prelu_node *n, const char *name); /* NULL if absent */

@@ -15,6 +15,9 @@ typedef struct prelu_plan_options {
     prelu_pool *pool;   /* packs weights in parallel; NULL = here */
     const prelu_value *outputs; /* values to compute; NULL = the graph's outputs */
     int n_outputs;
+    /* NULL, or a plan with the same precision of a graph whose values have the same numbers (the
+     * source of prelu_graph_dense): its packed weights serve this plan too. Must outlive it. */
+    const struct prelu_plan *weights_of;
     bool training; /* keep Dropout and BatchNormalization as the trainer's graph has them; no fusion
                       across values that gradients read */
 } prelu_plan_options;
@@ -35,6 +38,15 @@ void prelu_plan_destroy(prelu_plan **plan); /* after its sessions */
 int prelu_plan_outputs(const prelu_plan *plan);
 /** Index of a named output, or -1. */
 int prelu_plan_find_output(const prelu_plan *plan, const char *name);
+/** What one picture of h x w asks for. */
+typedef struct prelu_plan_cost {
+    size_t rows; /* of output 0: 1, or the windows of a dense plan */
+    double macs; /* multiply-accumulates of convolutions and fc layers */
+} prelu_plan_cost;
+/** @return as prelu_graph_infer. Thread-safe. */
+PRELU_MUST_CHECK prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w,
+                                                 prelu_plan_cost *out, prelu_err *err);
+/** Without weights shared with another plan. */
 size_t prelu_plan_packed_bytes(const prelu_plan *plan);
 
 /** One line of `describe --plan`. Strings live as long as the plan. */

@@ -23,7 +23,8 @@ void prelu_plan_destroy(prelu_plan **plan)
     if (!p)
         return;
     for (int i = 0; p->ops && i < p->g->n_nodes; i++)
-        prelu_free(p->ops[i].packed);
+        if (!p->ops[i].shared)
+            prelu_free(p->ops[i].packed);
     for (int i = 0; p->owned && i < p->g->n_values; i++)
         prelu_free(p->owned[i]);
     for (int i = 0; p->output_names && i < p->n_outputs; i++)
@@ -124,13 +125,31 @@ static prelu_precision precision_of(const prelu_node *n, const prelu_plan_option
     return krn_table_get()->isa & KRN_AMX ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
 }
 
+/* The node of the other plan that makes the same value with the same op has the same weights: both
+ * graphs went through the same passes. */
+static bool share(op_instance *inst, const prelu_plan_options *o)
+{
+    const prelu_plan *other = o->weights_of;
+    for (int i = 0; other && i < other->g->n_nodes; i++) {
+        const op_instance *from = &other->ops[i];
+        if (from->def != inst->def || from->node->out[0] != inst->node->out[0] || !from->packed ||
+            from->precision != inst->precision || from->node->n_in != inst->node->n_in)
+            continue;
+        inst->packed = from->packed;
+        inst->algorithm = from->algorithm;
+        inst->consumed = from->consumed;
+        inst->shared = true;
+        return true;
+    }
+    return false;
+}
+
 static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o, prelu_err *err)
 {
     const prelu_node *n = &p->g->nodes[i];
     op_instance *inst = &p->ops[i];
     op_tensor in[PRELU_MAX_INPUTS];
     prelu_err inner = {0};
-    uint64_t consumed = 0;
     *inst = (op_instance){.def = op_find(n->op),
                           .node = n,
                           .krn = krn_table_get(),
@@ -146,14 +165,15 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
                             .shape = v->shape,
                             .constant = v->is_constant};
     }
-    if (inst->def->pack) {
-        const prelu_status st = inst->def->pack(inst, in, n->n_in, o->pool, &consumed, &inner);
+    if (inst->def->pack && !share(inst, o)) {
+        const prelu_status st =
+            inst->def->pack(inst, in, n->n_in, o->pool, &inst->consumed, &inner);
         p->packed_bytes += inst->packed_len;
         if (st)
             return prelu_fail(err, st, "%s node '%.80s': %s", n->op, n->name, inner.text);
     }
     for (int k = 0; k < n->n_in; k++)
-        if (in[k].data && !(consumed >> k & 1) && !(inst->def->shape_only >> k & 1) &&
+        if (in[k].data && !(inst->consumed >> k & 1) && !(inst->def->shape_only >> k & 1) &&
             !p->owned[n->in[k]])
             PRELU_TRY(own_constant(p, n->in[k], err));
     return PRELU_OK;
@@ -212,6 +232,25 @@ int prelu_plan_find_output(const prelu_plan *plan, const char *name)
         if (strcmp(plan->output_names[i], name) == 0)
             return i;
     return -1;
+}
+
+prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w, prelu_plan_cost *out,
+                                prelu_err *err)
+{
+    const prelu_graph *g = plan->g;
+    prelu_shape *shapes = prelu_calloc((size_t)g->n_values + 1, sizeof *shapes);
+    prelu_status st;
+    if (!shapes)
+        return prelu_fail(err, PRELU_E_NOMEM, "%d shapes", g->n_values);
+    st = prelu_graph_infer(g, 1, h, w, shapes, err);
+    if (!st) {
+        const prelu_shape *y = &shapes[plan->outputs[0]];
+        *out = (prelu_plan_cost){.rows = y->rank > 0 && y->dim[0] > 0 ? (size_t)y->dim[0] : 1};
+        for (int i = 0; i < g->n_nodes; i++)
+            out->macs += prelu_node_macs(g, i, shapes);
+    }
+    prelu_free(shapes);
+    return st;
 }
 
 size_t prelu_plan_packed_bytes(const prelu_plan *plan) { return plan->packed_bytes; }

@@ -39,6 +39,8 @@ typedef struct op_instance {
     const krn_table *krn;
     void *packed; /* made by def->pack; freed with prelu_free by the plan */
     size_t packed_len;
+    uint64_t consumed;         /* inputs that pack has taken */
+    bool shared;               /* `packed` is another plan's */
     const char *algorithm;     /* static text for describe --plan; NULL = def->name */
     prelu_precision precision; /* asked of constant weights; AUTO never comes here */
     uint64_t id;               /* stable per node: dropout's stream */

@@ -1,3 +1,4 @@
+#include "ops/spp.h"
 #include "ops/util.h"
 #include <string.h>
 
@@ -8,7 +9,7 @@
  * overlap where l does not divide h, and none is empty, also where l > h. The first maximum of a
  * bin gets its gradient; a NaN makes its bin NaN. */
 
-enum { MAX_LEVEL = 256, MAX_LEVELS = 16, BLOCK = 64 /* channels of a task */ };
+enum { BLOCK = 64 /* channels of a task */ };
 
 typedef struct spp {
     size_t n, c, h, w;
@@ -23,10 +24,10 @@ static prelu_status spp_init(spp *s, const prelu_node *n, const prelu_shape *x, 
     PRELU_TRY(op_check_map(x, err));
     *s = (spp){
         (size_t)x->dim[0], (size_t)x->dim[1], (size_t)x->dim[2], (size_t)x->dim[3], NULL, 0, 0};
-    PRELU_TRY(op_ints(n, "levels", 0, 1, MAX_LEVEL, &s->levels, &s->n_levels, err));
-    if (s->n_levels < 1 || s->n_levels > MAX_LEVELS)
+    PRELU_TRY(op_ints(n, "levels", 0, 1, OP_SPP_MAX_LEVEL, &s->levels, &s->n_levels, err));
+    if (s->n_levels < 1 || s->n_levels > OP_SPP_MAX_LEVELS)
         return prelu_fail(err, PRELU_E_FORMAT, "attribute levels has %zu numbers, not 1..%d",
-                          s->n_levels, MAX_LEVELS);
+                          s->n_levels, OP_SPP_MAX_LEVELS);
     for (size_t i = 0; i < s->n_levels; i++)
         s->bins += (size_t)(s->levels[i] * s->levels[i]);
     return PRELU_OK;
@@ -94,8 +95,8 @@ typedef struct bin {
 static bin bin_at(const spp *s, size_t level, size_t i)
 {
     const size_t row = i / level, col = i % level;
-    return (bin){row * s->h / level, ((row + 1) * s->h + level - 1) / level, col * s->w / level,
-                 ((col + 1) * s->w + level - 1) / level};
+    return (bin){op_spp_from(s->h, level, row), op_spp_to(s->h, level, row),
+                 op_spp_from(s->w, level, col), op_spp_to(s->w, level, col)};
 }
 
 /* Rows that a kernel call takes at once; larger bins go on from the result so far. */
