@@ -8,46 +8,9 @@
 /* One pass of prelu_views_run: ten 224x224 views, or as many smaller ones as have their pixels, so
  * that weights are reused and activations stay bounded. Scores do not depend on it. */
 #define PASS_PIXELS ((size_t)10 * 224 * 224)
-#define PASS_VIEWS ((size_t)64)
-
-const char *prelu_mode_name(prelu_mode mode)
-{
-    switch (mode) {
-    case PRELU_MODE_CENTER:
-        return "center";
-    case PRELU_MODE_10VIEW:
-        return "10view";
-    }
-    return "?";
-}
-
-prelu_status prelu_mode_parse(prelu_mode *out, const char *text, prelu_err *err)
-{
-    static const prelu_mode modes[] = {PRELU_MODE_CENTER, PRELU_MODE_10VIEW};
-    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
-        if (!strcmp(text, prelu_mode_name(modes[i]))) {
-            *out = modes[i];
-            return PRELU_OK;
-        }
-    return prelu_fail(err, PRELU_E_ARG, "mode '%.20s' is none of: center, 10view", text);
-}
-
-static size_t view_count(prelu_mode mode)
-{
-    switch (mode) {
-    case PRELU_MODE_CENTER:
-        return 1;
-    case PRELU_MODE_10VIEW:
-        return 10;
-    }
-    return 1;
-}
-
-size_t prelu_mode_units(const prelu_model *m, prelu_mode mode)
-{
-    (void)m; /* every view has the model's crop size, so views count alike in all models */
-    return view_count(mode);
-}
+enum { PASS_VIEWS = 64 };
+/* prelu_image_limits' default, here for all sizes together. */
+#define MAX_RESIZED_PIXELS ((size_t)16000000)
 
 static double now_ms(void)
 {
@@ -63,67 +26,145 @@ static int center_offset(int slack)
     return slack % 2 ? half + half % 2 : half;
 }
 
-/* One picture at shorter side `resize`. The centre view needs only its own part computed. */
-static prelu_status resize_for(prelu_prepared *out, const prelu_preprocess *p, prelu_mode mode,
-                               const prelu_image *decoded, int width, int height, prelu_err *err)
+/* What a picture becomes: its sizes, checked before anything of them exists. */
+typedef struct outline {
+    int n, side[PRELU_MAX_SCALES], width[PRELU_MAX_SCALES], height[PRELU_MAX_SCALES];
+    size_t windows[PRELU_MAX_SCALES]; /* of a dense view */
+} outline;
+
+static bool is_dense(const prelu_test *t)
 {
-    prelu_rect part = {center_offset(width - p->crop), center_offset(height - p->crop), p->crop,
-                       p->crop};
-    bool whole = mode != PRELU_MODE_CENTER;
-    PRELU_TRY(
-        prelu_image_resize(&out->images[0], decoded, width, height, whole ? NULL : &part, err));
-    out->n_images = 1;
+    return t->mode == PRELU_MODE_DENSE || t->mode == PRELU_MODE_MULTISCALE;
+}
+
+static prelu_status count_windows(outline *o, const prelu_test *t, int i, prelu_err *err)
+{
+    prelu_plan_cost cost;
+    PRELU_TRY(prelu_plan_measure(t->dense, o->height[i], o->width[i], &cost, err));
+    if (cost.rows > PRELU_MAX_WINDOWS)
+        return prelu_fail(err, PRELU_E_LIMIT,
+                          "%zu windows of the picture at %d x %d; limit %zu: it is too long",
+                          cost.rows, o->width[i], o->height[i], PRELU_MAX_WINDOWS);
+    o->windows[i] = cost.rows;
     return PRELU_OK;
 }
 
-static prelu_status cut_views(prelu_prepared *out, const prelu_preprocess *p, prelu_mode mode,
-                              prelu_err *err)
+static prelu_status outline_of(outline *o, const prelu_test *t, const prelu_model *m, int width,
+                               int height, const prelu_image_limits *limits, prelu_err *err)
 {
-    out->n_views = view_count(mode);
+    const bool dense = is_dense(t);
+    const size_t most =
+        limits && limits->max_resized_pixels ? limits->max_resized_pixels : MAX_RESIZED_PIXELS;
+    size_t pixels = 0;
+    *o = (outline){.n = dense ? t->n_scales : 1};
+    if (dense && (!t->dense || t->n_scales < 1 || t->n_scales > PRELU_MAX_SCALES))
+        return prelu_fail(err, PRELU_E_ARG, "mode %s without its plan and sizes",
+                          prelu_mode_name(t->mode));
+    for (int i = 0; i < o->n; i++) {
+        o->side[i] = dense ? t->scales[i] : m->preprocess.resize;
+        PRELU_TRY(prelu_resized_size(width, height, o->side[i], limits, &o->width[i], &o->height[i],
+                                     err));
+        pixels += (size_t)o->width[i] * (size_t)o->height[i];
+        if (pixels > most)
+            return prelu_fail(err, PRELU_E_LIMIT, "%zu pixels in %d sizes; limit %zu", pixels,
+                              i + 1, most);
+        if (dense)
+            PRELU_TRY(count_windows(o, t, i, err));
+    }
+    return PRELU_OK;
+}
+
+/* One picture for each size. The centre view needs only its own part computed. */
+static prelu_status resize_all(prelu_prepared *out, const outline *o, const prelu_model *m,
+                               const prelu_test *t, const prelu_image *decoded, prelu_err *err)
+{
+    const int crop = m->preprocess.crop;
+    for (int i = 0; i < o->n; i++) {
+        prelu_rect part = {center_offset(o->width[i] - crop), center_offset(o->height[i] - crop),
+                           crop, crop};
+        bool whole = t->mode != PRELU_MODE_CENTER;
+        PRELU_TRY(prelu_image_resize(&out->images[i], decoded, o->width[i], o->height[i],
+                                     whole ? NULL : &part, err));
+        out->n_images = i + 1;
+    }
+    return PRELU_OK;
+}
+
+/* A picture whole, and its mirror image. */
+static void view_whole(prelu_view view[2], const prelu_image *img)
+{
+    for (int i = 0; i < 2; i++)
+        view[i] = (prelu_view){.data = img->data,
+                               .stride = img->stride,
+                               .width = img->width,
+                               .height = img->height,
+                               .mirror = i == 1};
+}
+
+static prelu_status cut_views(prelu_prepared *out, const outline *o, const prelu_model *m,
+                              const prelu_test *t, prelu_err *err)
+{
+    const size_t each = t->mode == PRELU_MODE_CENTER ? 1 : t->mode == PRELU_MODE_10VIEW ? 10 : 2;
+    out->n_views = each * (size_t)out->n_images;
     out->views = prelu_calloc(out->n_views, sizeof *out->views);
     if (!out->views)
         return prelu_fail(err, PRELU_E_NOMEM, "%zu views", out->n_views);
-    switch (mode) {
-    case PRELU_MODE_CENTER:
-        return prelu_view_center(out->views, &out->images[0], p->crop, err);
-    case PRELU_MODE_10VIEW:
-        return prelu_view_ten(out->views, &out->images[0], p->crop, err);
+    for (int i = 0; i < out->n_images; i++) {
+        out->rows[i] = is_dense(t) ? 2 * o->windows[i] : each;
+        out->n_rows += out->rows[i];
     }
-    return prelu_fail(err, PRELU_E_ARG, "mode %d", (int)mode);
+    switch (t->mode) {
+    case PRELU_MODE_CENTER:
+        return prelu_view_center(out->views, &out->images[0], m->preprocess.crop, err);
+    case PRELU_MODE_10VIEW:
+        return prelu_view_ten(out->views, &out->images[0], m->preprocess.crop, err);
+    case PRELU_MODE_DENSE:
+    case PRELU_MODE_MULTISCALE:
+        for (int i = 0; i < out->n_images; i++)
+            view_whole(out->views + 2 * i, &out->images[i]);
+        return PRELU_OK;
+    }
+    return prelu_fail(err, PRELU_E_ARG, "mode %d", (int)t->mode);
 }
 
 /* From pixels on: r->info has been filled. */
-static prelu_status prepare_decoded(prelu_prepared *r, const prelu_preprocess *p, prelu_mode mode,
-                                    const prelu_image *decoded, int width, int height,
-                                    prelu_err *err)
+static prelu_status prepare_decoded(prelu_prepared *r, const outline *o, const prelu_model *m,
+                                    const prelu_test *t, const prelu_image *decoded, prelu_err *err)
 {
     double start = now_ms();
-    prelu_status st = resize_for(r, p, mode, decoded, width, height, err);
+    prelu_status st = resize_all(r, o, m, t, decoded, err);
     if (!st)
-        st = cut_views(r, p, mode, err);
+        st = cut_views(r, o, m, t, err);
     r->prepare_ms = now_ms() - start;
     return st;
 }
 
-prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m, prelu_mode mode,
+/* A scaled decoding must serve the largest size. */
+static int draft_side(const outline *o, const prelu_preprocess *p)
+{
+    int side = 0;
+    for (int i = 0; i < o->n && p->draft; i++)
+        side = o->side[i] > side ? o->side[i] : side;
+    return side;
+}
+
+prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m, const prelu_test *test,
                                  const void *jpeg, size_t len, const prelu_image_limits *limits,
                                  prelu_err *err)
 {
-    const prelu_preprocess *p = &m->preprocess;
     prelu_prepared r = {.n_images = 0};
     prelu_image decoded = {.data = NULL};
     double start = now_ms();
-    int width, height;
+    outline o;
     prelu_status st;
-    /* The size after resizing is refused here, before anything of the picture's size exists. */
     PRELU_TRY(prelu_jpeg_probe(&r.info, jpeg, len, limits, err));
-    PRELU_TRY(
-        prelu_resized_size(r.info.width, r.info.height, p->resize, limits, &width, &height, err));
-    st = prelu_jpeg_decode(&decoded, jpeg, len, p->draft ? p->resize : 0, limits, &r.info, err);
+    PRELU_TRY(outline_of(&o, test, m, r.info.width, r.info.height, limits, err));
+    st = prelu_jpeg_decode(&decoded, jpeg, len, draft_side(&o, &m->preprocess), limits, &r.info,
+                           err);
     if (st)
         goto out;
     r.decode_ms = now_ms() - start;
-    st = prepare_decoded(&r, p, mode, &decoded, width, height, err);
+    st = prepare_decoded(&r, &o, m, test, &decoded, err);
 out:
     prelu_image_deinit(&decoded);
     if (st)
@@ -133,17 +174,16 @@ out:
     return st;
 }
 
-prelu_status prelu_model_prepare_image(prelu_prepared *out, const prelu_model *m, prelu_mode mode,
-                                       const prelu_image *image, const prelu_image_limits *limits,
-                                       prelu_err *err)
+prelu_status prelu_model_prepare_image(prelu_prepared *out, const prelu_model *m,
+                                       const prelu_test *test, const prelu_image *image,
+                                       const prelu_image_limits *limits, prelu_err *err)
 {
     prelu_prepared r = {.n_images = 0};
-    int width, height;
+    outline o;
     prelu_status st;
     r.info = (prelu_jpeg_info){image->width, image->height, 1, 3, false};
-    PRELU_TRY(prelu_resized_size(image->width, image->height, m->preprocess.resize, limits, &width,
-                                 &height, err));
-    st = prepare_decoded(&r, &m->preprocess, mode, image, width, height, err);
+    PRELU_TRY(outline_of(&o, test, m, image->width, image->height, limits, err));
+    st = prepare_decoded(&r, &o, m, test, image, err);
     if (st)
         prelu_prepared_deinit(&r);
     else
@@ -159,43 +199,100 @@ void prelu_prepared_deinit(prelu_prepared *p)
     memset(p, 0, sizeof *p);
 }
 
-static prelu_status check_views(const prelu_view *views, size_t n, prelu_err *err)
+/* Which views run together, and where their rows go. */
+typedef struct passes {
+    const prelu_view *views;
+    size_t n, classes, rows;
+    size_t *first; /* row of each view's first score, and the number of all rows */
+    bool *done;
+    float *scores;
+} passes;
+
+static bool same_size(const prelu_view *a, const prelu_view *b)
 {
-    if (n < 1 || views[0].width < 1 || views[0].height < 1)
-        return prelu_fail(err, PRELU_E_ARG, "%zu views to run", n);
-    for (size_t i = 1; i < n; i++)
-        if (views[i].width != views[0].width || views[i].height != views[0].height)
-            return prelu_fail(err, PRELU_E_ARG, "view %zu is %dx%d, the first is %dx%d", i,
-                              views[i].width, views[i].height, views[0].width, views[0].height);
+    return a->width == b->width && a->height == b->height;
+}
+
+/* Views of one size have as many rows each; only different sizes need to be looked at. */
+static prelu_status place_rows(passes *p, const prelu_plan *plan, prelu_err *err)
+{
+    prelu_plan_cost cost = {.rows = p->rows / p->n};
+    bool one_size = true;
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->views[i].width < 1 || p->views[i].height < 1)
+            return prelu_fail(err, PRELU_E_ARG, "view %zu is %d x %d", i, p->views[i].width,
+                              p->views[i].height);
+        one_size = one_size && same_size(&p->views[i], &p->views[0]);
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        const prelu_view *v = &p->views[i];
+        if (!one_size && (i == 0 || !same_size(v, v - 1)))
+            PRELU_TRY(prelu_plan_measure(plan, v->height, v->width, &cost, err));
+        p->first[i + 1] = p->first[i] + cost.rows;
+    }
+    if (p->first[p->n] != p->rows)
+        return prelu_fail(err, PRELU_E_FORMAT, "%zu views give %zu rows, not %zu", p->n,
+                          p->first[p->n], p->rows);
     return PRELU_OK;
 }
 
-static prelu_status run_pass(prelu_session *s, const prelu_view *views, size_t n, int classes,
-                             float *scores, prelu_err *err)
+/* The views of number pick[0..n-1], which have one size. */
+static prelu_status run_pass(prelu_session *s, const passes *p, const size_t *pick, size_t n,
+                             prelu_err *err)
 {
-    size_t count;
+    prelu_view views[PASS_VIEWS];
+    size_t count, each = (p->first[pick[0] + 1] - p->first[pick[0]]) * p->classes;
+    for (size_t i = 0; i < n; i++)
+        views[i] = p->views[pick[i]];
     PRELU_TRY(prelu_session_reshape(s, (int64_t)n, views[0].height, views[0].width, err));
     PRELU_TRY(prelu_session_set_views(s, views, n, err));
     PRELU_TRY(prelu_session_run(s, err));
     PRELU_TRY(prelu_shape_count(prelu_session_output_shape(s, PRELU_OUTPUT_PROB), &count, err));
-    if (count != n * (size_t)classes)
-        return prelu_fail(err, PRELU_E_FORMAT, "%zu scores of %zu views in %d classes", count, n,
-                          classes);
-    memcpy(scores, prelu_session_output(s, PRELU_OUTPUT_PROB), count * sizeof *scores);
+    if (count != n * each)
+        return prelu_fail(err, PRELU_E_FORMAT, "%zu scores of %zu views, not %zu", count, n,
+                          n * each);
+    const float *from = prelu_session_output(s, PRELU_OUTPUT_PROB);
+    for (size_t i = 0; i < n; i++)
+        memcpy(p->scores + p->first[pick[i]] * p->classes, from + i * each, each * sizeof *from);
+    return PRELU_OK;
+}
+
+static prelu_status run_passes(prelu_session *s, const passes *p, prelu_err *err)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const prelu_view *v = &p->views[i];
+        size_t pick[PASS_VIEWS], n = 0;
+        size_t most = PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
+        most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
+        for (size_t k = i; k < p->n && n < most && !p->done[i]; k++)
+            if (!p->done[k] && same_size(v, &p->views[k]))
+                pick[n++] = k;
+        for (size_t k = 0; k < n; k++)
+            p->done[pick[k]] = true;
+        if (n)
+            PRELU_TRY(run_pass(s, p, pick, n, err));
+    }
     return PRELU_OK;
 }
 
 prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n, int classes,
-                             float *scores, prelu_err *err)
+                             float *scores, size_t rows, prelu_err *err)
 {
-    size_t most;
-    PRELU_TRY(check_views(views, n, err));
-    most = PASS_PIXELS / ((size_t)views[0].width * (size_t)views[0].height);
-    most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
-    for (size_t i = 0; i < n; i += most)
-        PRELU_TRY(run_pass(s, views + i, n - i < most ? n - i : most, classes,
-                           scores + i * (size_t)classes, err));
-    return PRELU_OK;
+    passes p = {.views = views, .n = n, .classes = (size_t)classes, .rows = rows, .scores = scores};
+    prelu_status st;
+    if (n < 1)
+        return prelu_fail(err, PRELU_E_ARG, "%zu views to run", n);
+    p.first = prelu_calloc(n + 1, sizeof *p.first);
+    p.done = prelu_calloc(n, sizeof *p.done);
+    if (p.first && p.done)
+        st = place_rows(&p, prelu_session_plan(s), err);
+    else
+        st = prelu_fail(err, PRELU_E_NOMEM, "%zu views", n);
+    if (!st)
+        st = run_passes(s, &p, err);
+    prelu_free(p.first);
+    prelu_free(p.done);
+    return st;
 }
 
 /* Put (c, score) into the first `n` of `top`, best first; an equal score goes behind. */
@@ -212,24 +309,50 @@ static void top_insert(prelu_prediction *top, size_t n, size_t room, int c, doub
     top[at] = (prelu_prediction){.class_index = c, .score = score};
 }
 
-prelu_status prelu_model_rank(const prelu_model *m, const float *scores, size_t rows, size_t top_k,
-                              prelu_prediction *top, double *mean, prelu_err *err)
+/* The mean over groups of rows of the groups' means, for class c. */
+static double mean_of(const float *scores, size_t classes, size_t c, const size_t *rows, size_t n)
+{
+    double all = 0;
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t r = 0; r < rows[i]; r++, scores += classes)
+            sum += (double)scores[c];
+        all += sum / (double)rows[i];
+    }
+    return all / (double)n;
+}
+
+static prelu_status rank_groups(const prelu_model *m, const float *scores, const size_t *rows,
+                                size_t n_groups, size_t top_k, prelu_prediction *top, double *mean,
+                                prelu_err *err)
 {
     size_t classes = (size_t)m->classes, n = 0;
-    if (rows < 1 || top_k < 1 || top_k > classes)
-        return prelu_fail(err, PRELU_E_ARG, "top %zu of %zu classes over %zu rows", top_k, classes,
-                          rows);
+    bool empty = n_groups < 1;
+    for (size_t i = 0; i < n_groups; i++)
+        empty = empty || rows[i] < 1;
+    if (empty || top_k < 1 || top_k > classes)
+        return prelu_fail(err, PRELU_E_ARG, "top %zu of %zu classes over %s rows", top_k, classes,
+                          empty ? "no" : "some");
     for (size_t c = 0; c < classes; c++) {
-        double sum = 0;
-        for (size_t r = 0; r < rows; r++)
-            sum += (double)scores[r * classes + c];
-        sum /= (double)rows;
-        if (!isfinite(sum))
+        double score = mean_of(scores, classes, c, rows, n_groups);
+        if (!isfinite(score))
             return prelu_fail(err, PRELU_E_FORMAT, "the score of class %zu is not finite", c);
         if (mean)
-            mean[c] = sum;
-        top_insert(top, n, top_k, (int)c, sum);
+            mean[c] = score;
+        top_insert(top, n, top_k, (int)c, score);
         n += n < top_k;
     }
     return PRELU_OK;
+}
+
+prelu_status prelu_model_rank(const prelu_model *m, const float *scores, size_t rows, size_t top_k,
+                              prelu_prediction *top, double *mean, prelu_err *err)
+{
+    return rank_groups(m, scores, &rows, 1, top_k, top, mean, err);
+}
+
+prelu_status prelu_prepared_rank(const prelu_prepared *p, const prelu_model *m, const float *scores,
+                                 size_t top_k, prelu_prediction *top, double *mean, prelu_err *err)
+{
+    return rank_groups(m, scores, p->rows, (size_t)p->n_images, top_k, top, mean, err);
 }

@@ -223,16 +223,42 @@ void prelu_model_destroy(prelu_model **model)
     *model = NULL;
 }
 
-prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m, prelu_precision precision,
-                              prelu_pool *pool, prelu_err *err)
+static prelu_status plan_scores(prelu_plan **out, const prelu_model *m, const prelu_graph *g,
+                                prelu_plan_options *o, prelu_err *err)
 {
     prelu_value outputs[2];
-    prelu_plan_options o = {
-        .precision = precision, .pool = pool, .outputs = outputs, .n_outputs = 2};
+    outputs[PRELU_OUTPUT_PROB] = m->prob;
+    outputs[PRELU_OUTPUT_LOGITS] = m->logits;
+    o->outputs = outputs;
+    o->n_outputs = 2;
+    return prelu_plan_create(out, g, o, err);
+}
+
+static prelu_status need_classifier(const prelu_model *m, prelu_err *err)
+{
     if (!m->graph || m->prob == PRELU_NONE)
         return prelu_fail(err, PRELU_E_UNSUPPORTED,
                           "not a picture classifier: no (N,classes) scores of an (N,3,H,W) input");
-    outputs[PRELU_OUTPUT_PROB] = m->prob;
-    outputs[PRELU_OUTPUT_LOGITS] = m->logits;
-    return prelu_plan_create(out, m->graph, &o, err);
+    return PRELU_OK;
+}
+
+prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m, prelu_precision precision,
+                              prelu_pool *pool, prelu_err *err)
+{
+    prelu_plan_options o = {.precision = precision, .pool = pool};
+    PRELU_TRY(need_classifier(m, err));
+    return plan_scores(out, m, m->graph, &o, err);
+}
+
+prelu_status prelu_model_plan_dense(prelu_plan **out, const prelu_model *m, const prelu_plan *views,
+                                    prelu_precision precision, prelu_pool *pool, prelu_err *err)
+{
+    prelu_plan_options o = {.precision = precision, .pool = pool, .weights_of = views};
+    prelu_graph *g = NULL;
+    prelu_status st;
+    PRELU_TRY(need_classifier(m, err));
+    PRELU_TRY(prelu_graph_dense(&g, m->graph, m->preprocess.crop, m->preprocess.crop, err));
+    st = plan_scores(out, m, g, &o, err);
+    prelu_graph_destroy(&g);
+    return st;
 }

@@ -12,7 +12,8 @@ typedef struct fixture {
     uint8_t *file, *jpeg;
     size_t file_len, jpeg_len;
     prelu_model *model;
-    prelu_plan *plan;
+    prelu_plan *plan, *dense;
+    prelu_test test;
     char path[64];
 } fixture;
 
@@ -87,21 +88,29 @@ static prelu_status verify_check(fixture *f, prelu_err *err)
     return prelu_model_verify_check(f->model, f->plan, PRELU_PRECISION_FP32, NULL, err);
 }
 
+static prelu_status plan_dense(fixture *f, prelu_err *err)
+{
+    prelu_plan *p = NULL;
+    PRELU_TRY(prelu_model_plan_dense(&p, f->model, f->plan, PRELU_PRECISION_FP32, NULL, err));
+    prelu_plan_destroy(&p);
+    return PRELU_OK;
+}
+
 /* What the server does for one request. */
 static prelu_status request(fixture *f, prelu_err *err)
 {
     prelu_prepared p = {.n_images = 0};
     prelu_session *s = NULL;
     prelu_prediction top[3];
-    float scores[10 * 10];
+    float scores[200 * 10];
     prelu_status st;
-    PRELU_TRY(
-        prelu_model_prepare(&p, f->model, PRELU_MODE_10VIEW, f->jpeg, f->jpeg_len, NULL, err));
-    st = prelu_session_create(&s, f->plan, NULL, 0, err);
+    PRELU_TRY(prelu_model_prepare(&p, f->model, &f->test, f->jpeg, f->jpeg_len, NULL, err));
+    assert_true(p.n_rows <= 200);
+    st = prelu_session_create(&s, f->test.dense ? f->dense : f->plan, NULL, 0, err);
     if (!st)
-        st = prelu_views_run(s, p.views, p.n_views, 10, scores, err);
+        st = prelu_views_run(s, p.views, p.n_views, 10, scores, p.n_rows, err);
     if (!st)
-        st = prelu_model_rank(f->model, scores, p.n_views, 3, top, NULL, err);
+        st = prelu_prepared_rank(&p, f->model, scores, 3, top, NULL, err);
     prelu_session_destroy(&s);
     prelu_prepared_deinit(&p);
     return st;
@@ -127,9 +136,17 @@ static void test_all(void **state)
     fail_each(load, &f, 50);
     fail_each(load_file, &f, 100);
     fail_each(plan, &f, 10);
+    f.test.mode = PRELU_MODE_10VIEW;
     fail_each(request, &f, 5);
     fail_each(make_check, &f, 20);
     fail_each(verify_check, &f, 5);
+    fail_each(plan_dense, &f, 10);
+    check_ok(prelu_model_plan_dense(&f.dense, f.model, f.plan, PRELU_PRECISION_FP32, NULL, &err),
+             &err);
+    check_ok(prelu_test_parse(&f.test, "multiscale", &err), &err);
+    check_ok(prelu_test_resolve(&f.test, f.model, f.dense, &err), &err);
+    fail_each(request, &f, 5);
+    prelu_plan_destroy(&f.dense);
     prelu_plan_destroy(&f.plan);
     prelu_model_destroy(&f.model);
     assert_int_equal(unlink(f.path), 0);

@@ -1,7 +1,9 @@
 /* The two ends of the data path: JPEG to views, scores to the best classes. */
-#include "check.h"
+#include "picture.h"
 #include "prelu/classify.h"
 #include "prelu/nets.h"
+
+static const prelu_test center = {.mode = PRELU_MODE_CENTER}, ten = {.mode = PRELU_MODE_10VIEW};
 
 static prelu_model *small_net(void)
 {
@@ -21,8 +23,6 @@ static void test_modes(void **state)
     check_ok(prelu_mode_parse(&mode, "10view", &err), &err);
     assert_int_equal(mode, PRELU_MODE_10VIEW);
     assert_string_equal(prelu_mode_name(PRELU_MODE_CENTER), "center");
-    assert_int_equal(prelu_mode_units(NULL, PRELU_MODE_CENTER), 1);
-    assert_int_equal(prelu_mode_units(NULL, PRELU_MODE_10VIEW), 10);
     check_fails(prelu_mode_parse(&mode, "middle", &err), PRELU_E_ARG, &err);
 }
 
@@ -45,7 +45,7 @@ static void test_center(void **state)
             snprintf(name, sizeof name, "golden/jpeg/%s.jpg", names[i]);
             uint8_t *jpeg = check_read_file(name, &len);
             m->preprocess.resize = resize;
-            check_ok(prelu_model_prepare(&one, m, PRELU_MODE_CENTER, jpeg, len, NULL, &err), &err);
+            check_ok(prelu_model_prepare(&one, m, &center, jpeg, len, NULL, &err), &err);
             assert_int_equal(one.n_views, 1);
             assert_false(one.views[0].mirror);
             check_ok(prelu_jpeg_decode(&decoded, jpeg, len, 0, NULL, NULL, &err), &err);
@@ -73,7 +73,7 @@ static void test_ten(void **state)
     size_t len;
     uint8_t *jpeg = check_read_file("golden/jpeg/baseline_420.jpg", &len);
     (void)state;
-    check_ok(prelu_model_prepare(&p, m, PRELU_MODE_10VIEW, jpeg, len, NULL, &err), &err);
+    check_ok(prelu_model_prepare(&p, m, &ten, jpeg, len, NULL, &err), &err);
     assert_int_equal(p.n_views, 10);
     assert_int_equal(p.n_images, 1);
     for (int i = 0; i < 10; i++) {
@@ -83,10 +83,10 @@ static void test_ten(void **state)
     }
     assert_ptr_equal(p.views[0].data, p.images[0].data);
     prelu_prepared_deinit(&p);
-    check_fails(prelu_model_prepare(&p, m, PRELU_MODE_CENTER, jpeg, len / 2, NULL, &err),
-                PRELU_E_FORMAT, &err);
-    check_fails(prelu_model_prepare(&p, m, PRELU_MODE_CENTER, "PNG?", 4, NULL, &err),
-                PRELU_E_UNSUPPORTED, &err);
+    check_fails(prelu_model_prepare(&p, m, &center, jpeg, len / 2, NULL, &err), PRELU_E_FORMAT,
+                &err);
+    check_fails(prelu_model_prepare(&p, m, &center, "PNG?", 4, NULL, &err), PRELU_E_UNSUPPORTED,
+                &err);
     assert_null(p.views);
     free(jpeg);
     prelu_model_destroy(&m);
@@ -111,23 +111,205 @@ static void test_views_run(void **state)
         views[i] = (prelu_view){pixels + i * 32 * 32 * 3, 96, 32, 32, i % 3 == 0};
     check_ok(prelu_model_plan(&plan, m, PRELU_PRECISION_FP32, NULL, &err), &err);
     check_ok(prelu_session_create(&s, plan, NULL, 0, &err), &err);
-    check_ok(prelu_views_run(s, views, N, 10, all, &err), &err);
+    check_ok(prelu_views_run(s, views, N, 10, all, N, &err), &err);
     for (int i = 0; i < N; i += 23) {
         double sum = 0;
-        check_ok(prelu_views_run(s, &views[i], 1, 10, one, &err), &err);
+        check_ok(prelu_views_run(s, &views[i], 1, 10, one, 1, &err), &err);
         assert_memory_equal(one, all + i * 10, sizeof one);
         for (int c = 0; c < 10; c++)
             sum += (double)one[c];
         check_near(sum, 1, 1e-5);
     }
     assert_memory_not_equal(all, all + 10, sizeof one);
-    check_fails(prelu_views_run(s, views, 1, 9, one, &err), PRELU_E_FORMAT, &err);
-    views[1].width = 31;
-    check_fails(prelu_views_run(s, views, 2, 10, all, &err), PRELU_E_ARG, &err);
-    check_fails(prelu_views_run(s, views, 0, 10, all, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_views_run(s, views, 1, 9, one, 1, &err), PRELU_E_FORMAT, &err);
+    check_fails(prelu_views_run(s, views, 2, 10, all, 3, &err), PRELU_E_FORMAT, &err);
+    check_fails(prelu_views_run(s, views, 2, 10, all, 4, &err), PRELU_E_FORMAT, &err);
+    check_fails(prelu_views_run(s, views, 0, 10, all, 0, &err), PRELU_E_ARG, &err);
+    views[1].width = 0;
+    check_fails(prelu_views_run(s, views, 2, 10, all, 2, &err), PRELU_E_ARG, &err);
     prelu_session_destroy(&s);
     prelu_plan_destroy(&plan);
     prelu_model_destroy(&m);
+}
+
+static void test_test_text(void **state)
+{
+    static const char *const good[] = {"center",   "10view",     "dense",
+                                       "dense@40", "multiscale", "multiscale@32+40+65500"};
+    static const char *const bad[] = {
+        "",        "dense@",      "dense@40+", "dense@+40",
+        "dense@0", "dense@40x",   "dense@-40", "dense@999999",
+        "Dense",   "densedense@", "@40",       "dense@1+2+3+4+5+6+7+8+9"};
+    prelu_test t;
+    prelu_err err = {0};
+    char text[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        check_ok(prelu_test_parse(&t, good[i], &err), &err);
+        assert_string_equal(prelu_test_text(&t, text, sizeof text), good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        check_fails(prelu_test_parse(&t, bad[i], &err), PRELU_E_ARG, &err);
+}
+
+typedef struct whole {
+    prelu_model *m;
+    prelu_plan *plan, *dense;
+    prelu_session *s, *dense_s;
+} whole;
+
+static whole whole_new(void)
+{
+    whole w = {.m = small_net()};
+    prelu_err err = {0};
+    check_ok(prelu_model_plan(&w.plan, w.m, PRELU_PRECISION_FP32, NULL, &err), &err);
+    check_ok(prelu_model_plan_dense(&w.dense, w.m, w.plan, PRELU_PRECISION_FP32, NULL, &err), &err);
+    check_ok(prelu_session_create(&w.s, w.plan, NULL, 0, &err), &err);
+    check_ok(prelu_session_create(&w.dense_s, w.dense, NULL, 0, &err), &err);
+    return w;
+}
+
+static void whole_free(whole *w)
+{
+    prelu_session_destroy(&w->s);
+    prelu_session_destroy(&w->dense_s);
+    prelu_plan_destroy(&w->dense);
+    prelu_plan_destroy(&w->plan);
+    prelu_model_destroy(&w->m);
+}
+
+static prelu_test resolved(const whole *w, const char *text)
+{
+    prelu_test t;
+    prelu_err err = {0};
+    check_ok(prelu_test_parse(&t, text, &err), &err);
+    check_ok(prelu_test_resolve(&t, w->m, w->dense, &err), &err);
+    return t;
+}
+
+static void test_resolve(void **state)
+{
+    static const char *const bad[] = {"center@40", "10view@36",        "dense@40+48",
+                                      "dense@31",  "multiscale@40+31", "dense@65501"};
+    whole w = whole_new();
+    prelu_err err = {0};
+    prelu_test t = resolved(&w, "dense");
+    (void)state;
+    assert_int_equal(t.n_scales, 1);
+    assert_int_equal(t.scales[0], 36);
+    t = resolved(&w, "multiscale");
+    assert_int_equal(t.n_scales, 3);
+    assert_int_equal(t.scales[2], 48);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check_ok(prelu_test_parse(&t, bad[i], &err), &err);
+        check_fails(prelu_test_resolve(&t, w.m, w.dense, &err), PRELU_E_ARG, &err);
+    }
+    t = (prelu_test){.mode = PRELU_MODE_DENSE};
+    check_fails(prelu_test_resolve(&t, w.m, NULL, &err), PRELU_E_UNSUPPORTED, &err);
+    /* one window, twice; and work grows with the picture */
+    t = resolved(&w, "dense@32");
+    assert_int_equal(prelu_test_units(&t, w.m, 200, 200), 2);
+    assert_true(prelu_test_units(&t, w.m, 400, 200) >= 4);
+    t = resolved(&w, "multiscale@32+64");
+    assert_true(prelu_test_units(&t, w.m, 200, 200) >= 10);
+    assert_int_equal(prelu_test_units(&center, w.m, 200, 200), 1);
+    assert_int_equal(prelu_test_units(&ten, w.m, 200, 200), 10);
+    whole_free(&w);
+}
+
+/* A picture of crop size: its one window and the mirrored one are the centre view and its mirror,
+ * bit for bit, for SPP's maximum does not round. */
+static void test_dense_one_window(void **state)
+{
+    whole w = whole_new();
+    uint64_t seed = check_seed();
+    const prelu_test t = resolved(&w, "dense@32");
+    prelu_image img = check_random_picture(&seed, 32, 32);
+    prelu_prepared p = {.n_images = 0};
+    prelu_err err = {0};
+    float dense[2 * 10], view[2 * 10];
+    (void)state;
+    check_ok(prelu_model_prepare_image(&p, w.m, &t, &img, NULL, &err), &err);
+    assert_int_equal(p.n_views, 2);
+    assert_int_equal(p.n_rows, 2);
+    assert_false(p.views[0].mirror);
+    assert_true(p.views[1].mirror);
+    check_ok(prelu_views_run(w.dense_s, p.views, 2, 10, dense, 2, &err), &err);
+    check_ok(prelu_views_run(w.s, p.views, 2, 10, view, 2, &err), &err);
+    assert_memory_equal(dense, view, sizeof dense);
+    assert_memory_not_equal(dense, dense + 10, 10 * sizeof *dense);
+    prelu_prepared_deinit(&p);
+    prelu_image_deinit(&img);
+    whole_free(&w);
+}
+
+/* Multi-scale is the mean of what dense gives at each size, whatever their windows; and views of
+ * several pictures may be run together. */
+static void test_multiscale(void **state)
+{
+    enum { SIZES = 3, ROOM = 2000 };
+    static const char *const one[SIZES] = {"dense@32", "dense@41", "dense@64"};
+    static float scores[ROOM * 10], again[2 * ROOM * 10];
+    whole w = whole_new();
+    uint64_t seed = check_seed();
+    const prelu_test t = resolved(&w, "multiscale@32+41+64");
+    prelu_image img = check_random_picture(&seed, 70, 51);
+    prelu_prepared p = {.n_images = 0}, q = {.n_images = 0};
+    prelu_prediction top[10];
+    prelu_view both[4 * SIZES];
+    double mean[10], sum[10] = {0};
+    prelu_err err = {0};
+    (void)state;
+    for (int i = 0; i < SIZES; i++) {
+        const prelu_test d = resolved(&w, one[i]);
+        check_ok(prelu_model_prepare_image(&q, w.m, &d, &img, NULL, &err), &err);
+        check_ok(prelu_views_run(w.dense_s, q.views, 2, 10, scores, q.n_rows, &err), &err);
+        check_ok(prelu_prepared_rank(&q, w.m, scores, 10, top, mean, &err), &err);
+        for (int c = 0; c < 10; c++)
+            sum[c] += mean[c] / SIZES;
+        prelu_prepared_deinit(&q);
+    }
+    check_ok(prelu_model_prepare_image(&p, w.m, &t, &img, NULL, &err), &err);
+    assert_int_equal(p.n_views, 2 * SIZES);
+    assert_true(p.rows[0] < p.rows[1] && p.rows[1] < p.rows[2] && p.n_rows <= ROOM);
+    check_ok(prelu_views_run(w.dense_s, p.views, p.n_views, 10, scores, p.n_rows, &err), &err);
+    check_ok(prelu_prepared_rank(&p, w.m, scores, 10, top, mean, &err), &err);
+    for (int c = 0; c < 10; c++)
+        check_near(mean[c], sum[c], 1e-12);
+    memcpy(both, p.views, p.n_views * sizeof *both);
+    memcpy(both + p.n_views, p.views, p.n_views * sizeof *both);
+    check_ok(prelu_views_run(w.dense_s, both, 2 * p.n_views, 10, again, 2 * p.n_rows, &err), &err);
+    assert_memory_equal(again, scores, p.n_rows * 10 * sizeof *scores);
+    assert_memory_equal(again + p.n_rows * 10, scores, p.n_rows * 10 * sizeof *scores);
+    check_fails(prelu_views_run(w.dense_s, p.views, p.n_views, 10, scores, p.n_rows - 1, &err),
+                PRELU_E_FORMAT, &err);
+    prelu_prepared_deinit(&p);
+    prelu_image_deinit(&img);
+    whole_free(&w);
+}
+
+/* A panorama is refused by its windows, many sizes by their pixels: before anything is resized. */
+static void test_dense_limits(void **state)
+{
+    whole w = whole_new();
+    uint64_t seed = check_seed();
+    prelu_image img = check_random_picture(&seed, 4000, 8), square;
+    prelu_prepared p = {.n_images = 0};
+    const prelu_image_limits few = {.max_resized_pixels = 64 * 64 + 32 * 32 - 1};
+    prelu_err err = {0};
+    prelu_test t = resolved(&w, "dense@36");
+    (void)state;
+    check_fails(prelu_model_prepare_image(&p, w.m, &t, &img, NULL, &err), PRELU_E_LIMIT, &err);
+    t = resolved(&w, "multiscale@64+32");
+    square = check_random_picture(&seed, 40, 40);
+    check_fails(prelu_model_prepare_image(&p, w.m, &t, &square, &few, &err), PRELU_E_LIMIT, &err);
+    check_ok(prelu_model_prepare_image(&p, w.m, &t, &square, NULL, &err), &err);
+    prelu_prepared_deinit(&p);
+    t = (prelu_test){.mode = PRELU_MODE_DENSE}; /* not resolved */
+    check_fails(prelu_model_prepare_image(&p, w.m, &t, &square, NULL, &err), PRELU_E_ARG, &err);
+    prelu_image_deinit(&img);
+    prelu_image_deinit(&square);
+    whole_free(&w);
 }
 
 static void test_rank(void **state)
@@ -184,9 +366,17 @@ static void test_rank_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_modes), cmocka_unit_test(test_center),
-        cmocka_unit_test(test_ten),   cmocka_unit_test(test_views_run),
-        cmocka_unit_test(test_rank),  cmocka_unit_test(test_rank_random),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_center),
+        cmocka_unit_test(test_ten),
+        cmocka_unit_test(test_views_run),
+        cmocka_unit_test(test_test_text),
+        cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_dense_one_window),
+        cmocka_unit_test(test_multiscale),
+        cmocka_unit_test(test_dense_limits),
+        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_rank_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,5 +49,6 @@ const prelu_shape *prelu_session_output_shape(const prelu_session *s, int i);
 /** Copy output i in logical (ONNX) order. @param count elements of dst, must be the output's. */
 PRELU_MUST_CHECK prelu_status prelu_session_read(const prelu_session *s, int i, float *dst,
                                                  size_t count, prelu_err *err);
+const prelu_plan *prelu_session_plan(const prelu_session *s);
 size_t prelu_session_bytes(const prelu_session *s); /* of the block and scratch */
 #endif

@@ -591,4 +591,6 @@ prelu_status prelu_session_read(const prelu_session *s, int i, float *dst, size_
     return PRELU_OK;
 }
 
+const prelu_plan *prelu_session_plan(const prelu_session *s) { return s->plan; }
+
 size_t prelu_session_bytes(const prelu_session *s) { return s->block_len; }

@@ -7,44 +7,80 @@
 /** The two ends of the data path: prepare (JPEG -> pictures and views) and rank (scores -> top-k).
  *  Between them stands prelu_session_run, or prelu_views_run that batches for it. */
 
-typedef enum prelu_mode { PRELU_MODE_CENTER, PRELU_MODE_10VIEW } prelu_mode;
-/** "center", "10view"; parse: E_ARG with the list. */
+typedef enum prelu_mode {
+    PRELU_MODE_CENTER,
+    PRELU_MODE_10VIEW,
+    PRELU_MODE_DENSE,     /* every window of the whole picture and of its mirror image */
+    PRELU_MODE_MULTISCALE /* dense at several sizes, which weigh alike */
+} prelu_mode;
+#define PRELU_MODES 4
+/** "center", "10view", "dense", "multiscale"; parse: E_ARG with the list. */
 const char *prelu_mode_name(prelu_mode mode);
 PRELU_MUST_CHECK prelu_status prelu_mode_parse(prelu_mode *out, const char *text, prelu_err *err);
 
-#define PRELU_MAX_IMAGES_PREPARED 8
+#define PRELU_MAX_SCALES 8
+/** How a picture is to be tested. {.mode = PRELU_MODE_CENTER} and 10VIEW are complete; the others
+ *  are completed by prelu_test_resolve. */
+typedef struct prelu_test {
+    prelu_mode mode;
+    int scales[PRELU_MAX_SCALES]; /* shorter sides */
+    int n_scales;                 /* 0 = the model's own */
+    const prelu_plan *dense;      /* borrowed: prelu_model_plan_dense */
+} prelu_test;
+/** A mode, with sizes if they are not to be the model's: "dense@384", "multiscale@256+384+480". */
+PRELU_MUST_CHECK prelu_status prelu_test_parse(prelu_test *out, const char *text, prelu_err *err);
+/** The same back. @return buf, at least 64 bytes. */
+const char *prelu_test_text(const prelu_test *t, char *buf, size_t len);
+/** Fill in the model's sizes and its dense plan, and check that they go together.
+ *  @param dense  NULL if the model has none.
+ *  @return E_UNSUPPORTED no dense plan; E_ARG sizes for a mode that takes none, several for dense,
+ *  one below the model's crop (the picture would hold no window). */
+PRELU_MUST_CHECK prelu_status prelu_test_resolve(prelu_test *t, const prelu_model *m,
+                                                 const prelu_plan *dense, prelu_err *err);
+/** Work in units: MACs of all views / MACs of one centre view, rounded up. center 1, 10view 10.
+ *  @param t resolved; @param width,height of the picture. 1 for a picture that will be refused. */
+size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, int height);
+
+#define PRELU_MAX_IMAGES_PREPARED PRELU_MAX_SCALES
+/** Windows of one dense view: bounds the memory of a run (a panorama has more; 480 x 640 in steps
+ * of 16 has some 450). */
+#define PRELU_MAX_WINDOWS ((size_t)4096)
 /** One request's u8 pictures and the views into them. */
 typedef struct prelu_prepared {
     prelu_image images[PRELU_MAX_IMAGES_PREPARED]; /* one per scale, owned */
     int n_images;
-    prelu_view *views; /* into images; owned */
-    size_t n_views;
-    prelu_jpeg_info info; /* of the original, upright */
+    prelu_view *views;                      /* into images; owned */
+    size_t n_views;                         /* n_images times the same number */
+    size_t rows[PRELU_MAX_IMAGES_PREPARED]; /* of scores, of the views of each picture */
+    size_t n_rows;                          /* of all of them */
+    prelu_jpeg_info info;                   /* of the original, upright */
     double decode_ms, prepare_ms;
 } prelu_prepared;
 
-/** Decode, resize to each scale, cut views as `mode` asks; geometry from m->preprocess.
+/** Decode, resize to each scale, cut views as `test` (resolved) asks; geometry from m->preprocess.
  *  @param limits NULL = defaults. @param out on PRELU_OK release with prelu_prepared_deinit.
- *  Thread-safe. Status as prelu_jpeg_decode, prelu_resized_size. */
+ *  Thread-safe. Status as prelu_jpeg_decode, prelu_resized_size; E_LIMIT also when all sizes
+ *  together exceed max_resized_pixels, or a view has more than PRELU_MAX_WINDOWS. */
 PRELU_MUST_CHECK prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m,
-                                                  prelu_mode mode, const void *jpeg, size_t len,
-                                                  const prelu_image_limits *limits, prelu_err *err);
+                                                  const prelu_test *test, const void *jpeg,
+                                                  size_t len, const prelu_image_limits *limits,
+                                                  prelu_err *err);
 /** The same from pixels: a picture that is no JPEG (IDX). @param image (h,w,3) u8 RGB, borrowed for
  *  the call. decode_ms is 0. */
 PRELU_MUST_CHECK prelu_status prelu_model_prepare_image(prelu_prepared *out, const prelu_model *m,
-                                                        prelu_mode mode, const prelu_image *image,
+                                                        const prelu_test *test,
+                                                        const prelu_image *image,
                                                         const prelu_image_limits *limits,
                                                         prelu_err *err);
 void prelu_prepared_deinit(prelu_prepared *p);
 
-/** Work of a prepared or planned request in units: MACs of its views / MACs of one centre view,
- *  rounded up. center 1, 10view 10. */
-size_t prelu_mode_units(const prelu_model *m, prelu_mode mode);
-
-/** Run n views (all of crop size) through the session and copy their softmax scores.
- *  @param scores (n, classes) f32, row i belongs to views[i]. */
+/** Run n views, those of one size together, and copy their softmax scores.
+ *  @param rows   how many rows they give in all (of prepared pictures, the sum of their n_rows; in
+ *                a plan for views, n). E_FORMAT if it is another number.
+ *  @param scores (rows, classes) f32, view by view; of a dense plan, window by window. */
 PRELU_MUST_CHECK prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n,
-                                              int classes, float *scores, prelu_err *err);
+                                              int classes, float *scores, size_t rows,
+                                              prelu_err *err);
 
 typedef struct prelu_prediction {
     int class_index;
@@ -57,4 +93,9 @@ typedef struct prelu_prediction {
 PRELU_MUST_CHECK prelu_status prelu_model_rank(const prelu_model *m, const float *scores,
                                                size_t rows, size_t top_k, prelu_prediction *top,
                                                double *mean, prelu_err *err);
+/** The same for the rows of one prepared picture: the mean of its sizes' means. */
+PRELU_MUST_CHECK prelu_status prelu_prepared_rank(const prelu_prepared *p, const prelu_model *m,
+                                                  const float *scores, size_t top_k,
+                                                  prelu_prediction *top, double *mean,
+                                                  prelu_err *err);
 #endif

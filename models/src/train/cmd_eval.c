@@ -14,10 +14,11 @@ typedef struct eval {
     prelu_model *model;
     mdl_dataset *data;
     prelu_pool *pool;
-    prelu_plan *plan;
-    prelu_session *session;
+    prelu_plan *plan, *dense; /* dense only where a test asks for it */
+    prelu_session *session, *dense_session;
     prelu_precision precision;
-    prelu_mode modes[MAX_MODES];
+    prelu_test tests[MAX_MODES];
+    char names[MAX_MODES][64];
     train_result results[MAX_MODES];
     int n_modes;
     bool quiet;
@@ -40,16 +41,18 @@ static void on_bad(void *ctx, const char *name, const char *why)
     train_progress_line(&e->bar, true, "skipped %s: %s", name, why);
 }
 
-/* "center,10view" */
+/* "center,dense@384" */
 static prelu_status parse_modes(eval *e, const char *text, prelu_err *err)
 {
     while (*text) {
-        char one[32];
+        char one[64];
         size_t len = strcspn(text, ",");
         if (e->n_modes == MAX_MODES)
             return prelu_fail(err, PRELU_E_ARG, "--mode: more than %d", MAX_MODES);
         snprintf(one, sizeof one, "%.*s", (int)(len < sizeof one ? len : sizeof one - 1), text);
-        PRELU_TRY(prelu_mode_parse(&e->modes[e->n_modes++], one, err));
+        PRELU_TRY(prelu_test_parse(&e->tests[e->n_modes], one, err));
+        prelu_test_text(&e->tests[e->n_modes], e->names[e->n_modes], sizeof e->names[0]);
+        e->n_modes++;
         text += len + (text[len] == ',');
     }
     return e->n_modes ? PRELU_OK : prelu_fail(err, PRELU_E_ARG, "--mode is empty");
@@ -77,21 +80,40 @@ static prelu_status open_data(eval *e, const char *dir, const char *split, prelu
     return st;
 }
 
-static prelu_status run_modes(eval *e, prelu_err *err)
+static bool is_dense(const prelu_test *t)
+{
+    return t->mode == PRELU_MODE_DENSE || t->mode == PRELU_MODE_MULTISCALE;
+}
+
+/* Every test is checked before the first one runs. */
+static prelu_status make_sessions(eval *e, prelu_err *err)
 {
     PRELU_TRY(prelu_model_plan(&e->plan, e->model, e->precision, e->pool, err));
     PRELU_TRY(prelu_session_create(&e->session, e->plan, e->pool, 0, err));
     for (int i = 0; i < e->n_modes; i++) {
+        if (is_dense(&e->tests[i]) && !e->dense) {
+            PRELU_TRY(
+                prelu_model_plan_dense(&e->dense, e->model, e->plan, e->precision, e->pool, err));
+            PRELU_TRY(prelu_session_create(&e->dense_session, e->dense, e->pool, 0, err));
+        }
+        PRELU_TRY(prelu_test_resolve(&e->tests[i], e->model, e->dense, err));
+    }
+    return PRELU_OK;
+}
+
+static prelu_status run_modes(eval *e, prelu_err *err)
+{
+    PRELU_TRY(make_sessions(e, err));
+    for (int i = 0; i < e->n_modes; i++) {
         train_evaluation v = {.model = e->model,
-                              .session = e->session,
+                              .session = is_dense(&e->tests[i]) ? e->dense_session : e->session,
                               .pool = e->pool,
                               .data = e->data,
-                              .mode = e->modes[i],
+                              .test = e->tests[i],
                               .progress = on_progress,
                               .bad = i ? NULL : on_bad,
                               .ctx = e};
-        train_progress_begin(&e->bar, stderr, e->quiet, prelu_mode_name(e->modes[i]), 0,
-                             e->data->n_pictures);
+        train_progress_begin(&e->bar, stderr, e->quiet, e->names[i], 0, e->data->n_pictures);
         prelu_status st = train_evaluate(&v, &e->results[i], err);
         train_progress_end(&e->bar);
         if (st)
@@ -114,7 +136,7 @@ static void print_json(const eval *e)
     for (int i = 0; i < e->n_modes; i++) {
         const train_result *r = &e->results[i];
         printf("%s{\"mode\":\"%s\",\"images\":%llu,\"top1\":%.6f,\"top5\":%.6f,\"skipped\":%llu}",
-               i ? "," : "", prelu_mode_name(e->modes[i]), (unsigned long long)r->images,
+               i ? "," : "", e->names[i], (unsigned long long)r->images,
                fraction(r->top1, r->images), fraction(r->top5, r->images),
                (unsigned long long)r->skipped);
     }
@@ -123,12 +145,12 @@ static void print_json(const eval *e)
 
 static void print_table(const eval *e)
 {
-    printf("%-8s %9s %9s %9s %9s\n", "mode", "images", "top-1", "top-5", "skipped");
+    printf("%-16s %9s %9s %9s %9s\n", "mode", "images", "top-1", "top-5", "skipped");
     for (int i = 0; i < e->n_modes; i++) {
         const train_result *r = &e->results[i];
-        printf("%-8s %9llu %8.2f%% %8.2f%% %9llu\n", prelu_mode_name(e->modes[i]),
-               (unsigned long long)r->images, 100 * fraction(r->top1, r->images),
-               100 * fraction(r->top5, r->images), (unsigned long long)r->skipped);
+        printf("%-16s %9llu %8.2f%% %8.2f%% %9llu\n", e->names[i], (unsigned long long)r->images,
+               100 * fraction(r->top1, r->images), 100 * fraction(r->top5, r->images),
+               (unsigned long long)r->skipped);
     }
 }
 
@@ -163,6 +185,8 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
     if (st == PRELU_E_CANCELLED)
         *exit_code = train_stop_code();
     prelu_session_destroy(&e.session);
+    prelu_session_destroy(&e.dense_session);
+    prelu_plan_destroy(&e.dense); /* before the plan whose weights it shares */
     prelu_plan_destroy(&e.plan);
     mdl_dataset_destroy(&e.data);
     prelu_pool_destroy(&e.pool);
@@ -174,7 +198,10 @@ static const train_option options[] = {
     TRAIN_MODEL_OPTIONS,
     {"data", "DIR", "folder with <split>/<class>/*.jpg, or IDX files", false},
     {"split", "NAME", "train or val (default)", false},
-    {"mode", "LIST", "center, 10view, or both with a comma (default center)", false},
+    {"mode", "LIST",
+     "center, 10view, dense, multiscale, with commas; dense@384, multiscale@256+384 give the sizes "
+     "(default center)",
+     false},
     {"limit", "N", "only N pictures, evenly spaced", false},
     {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
     {"threads", "N", "compute threads (default: the CPUs this process may use)", false},
@@ -184,5 +211,5 @@ static const train_option options[] = {
 };
 
 const train_command train_eval = {"eval", "Accuracy of a model on labelled pictures",
-                                  "--model FILE --data DIR [--mode center,10view] [--json]",
+                                  "--model FILE --data DIR [--mode center,10view,dense] [--json]",
                                   options, run};

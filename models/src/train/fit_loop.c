@@ -44,7 +44,7 @@ static prelu_status measure(fit *f, prelu_err *err)
                               .session = session,
                               .pool = f->pool,
                               .data = f->val,
-                              .mode = PRELU_MODE_CENTER,
+                              .test = {.mode = PRELU_MODE_CENTER},
                               .progress = on_val,
                               .ctx = f};
         train_progress_begin(&f->bar, stderr, f->o.quiet, "val", 0, f->val->n_pictures);
