@@ -29,7 +29,7 @@ static int thread_count(const srv_config *c)
 /* What both a server and a check need. */
 static prelu_status prepare(srv_app *app, const srv_config *config, prelu_err *err)
 {
-    static const char *const modes[SRV_METRIC_MODES] = {"center", "10view"};
+    static const char *const modes[SRV_METRIC_MODES] = {"center", "10view", "dense", "multiscale"};
     const char *const *names;
     int n = srv_routes_names(&names);
     memset(app, 0, sizeof *app);

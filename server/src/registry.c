@@ -68,6 +68,23 @@ static const char *option_for(const srv_list *l, const char *model)
     return found;
 }
 
+/* A network that does not slide is still served, but not in a mode that it cannot do. */
+static prelu_status plan_dense(srv_model *m, const srv_config *config, prelu_pool *pool,
+                               prelu_err *err)
+{
+    const bool asked = config->mode == PRELU_MODE_DENSE || config->mode == PRELU_MODE_MULTISCALE;
+    prelu_err why = {0};
+    prelu_status st = prelu_model_plan_dense(&m->dense, m->model, m->plan,
+                                             (prelu_precision)config->precision, pool, &why);
+    if (!st)
+        return PRELU_OK;
+    if (st != PRELU_E_UNSUPPORTED || asked)
+        return prelu_fail(err, st, "%s", why.text);
+    snprintf(m->no_dense, sizeof m->no_dense, "%s", why.text);
+    prelu_log(PRELU_LOG_INFO, "model %s: %s", m->name, m->no_dense);
+    return PRELU_OK;
+}
+
 static prelu_status load_file(srv_model *m, const char *path, const srv_config *config,
                               prelu_pool *pool, prelu_err *err)
 {
@@ -82,6 +99,8 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
         st = prelu_model_plan(&m->plan, m->model, precision, pool, &why);
     if (!st)
         st = prelu_model_verify_check(m->model, m->plan, precision, pool, &why);
+    if (!st)
+        st = plan_dense(m, config, pool, &why);
     if (st)
         return prelu_fail(err, st, "model %s: %s", m->name,
                           why.text[0] ? why.text : prelu_status_text(st));
@@ -127,6 +146,7 @@ prelu_status srv_registry_load(srv_registry *r, const srv_config *config, prelu_
 void srv_registry_deinit(srv_registry *r)
 {
     for (int i = 0; i < r->n; i++) {
+        prelu_plan_destroy(&r->models[i].dense); /* shares the other's weights */
         prelu_plan_destroy(&r->models[i].plan);
         prelu_model_destroy(&r->models[i].model);
     }

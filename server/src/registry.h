@@ -13,6 +13,8 @@ typedef struct srv_model {
     const char *precision; /* static */
     prelu_model *model;    /* preprocessing and labels; its weights are dropped after planning */
     prelu_plan *plan;
+    prelu_plan *dense;  /* for whole pictures; NULL where the network cannot be tested so */
+    char no_dense[256]; /* why not: names the node */
     double load_seconds;
     int index;               /* in the registry */
     _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */

@@ -8,13 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What ?scales= may ask for. */
+enum { MIN_SCALE = 32, MAX_SCALE = 2048 };
+
 /* Who holds a request: its exchange, until `finished`; and its tasks together, until the last is
  * done. The reply is given once, by whoever comes first: the last task, or the deadline. */
 typedef struct request {
     srv_app *app;
     srv_exchange *x; /* not to be touched once answered */
     srv_model *model;
-    prelu_mode mode;
+    prelu_test test;
     size_t top_k;
     bool multipart;
     atomic_int refs;
@@ -43,16 +46,45 @@ static void request_unref(request *r)
 
 /* ---- before the body ---- */
 
+/* "256,384": 1 to 8 shorter sides. */
+static prelu_status read_scales(prelu_test *t, const char *text, prelu_err *err)
+{
+    for (const char *next = text; next;) {
+        char one[16];
+        const size_t len = strcspn(next, ",");
+        long side;
+        if (t->n_scales == PRELU_MAX_SCALES)
+            return prelu_fail(err, PRELU_E_ARG, "scales has more than %d numbers",
+                              PRELU_MAX_SCALES);
+        snprintf(one, sizeof one, "%.*s", (int)(len < sizeof one ? len : sizeof one - 1), next);
+        PRELU_TRY(srv_query_number(&side, "scales", one, MIN_SCALE, MAX_SCALE, err));
+        t->scales[t->n_scales++] = (int)side;
+        next = next[len] ? next + len + 1 : NULL;
+    }
+    return PRELU_OK;
+}
+
+static prelu_status resolve(request *r, prelu_err *err)
+{
+    const srv_model *m = r->model;
+    prelu_err why = {0};
+    prelu_status st = prelu_test_resolve(&r->test, m->model, m->dense, &why);
+    if (!st)
+        return PRELU_OK;
+    return prelu_fail(err, PRELU_E_ARG, "%s",
+                      st == PRELU_E_UNSUPPORTED && m->no_dense[0] ? m->no_dense : why.text);
+}
+
 static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
 {
-    static const char *const known[] = {"top_k", "mode", "model"};
+    static const char *const known[] = {"top_k", "mode", "scales", "model"};
     for (int i = 0; i < q->n; i++) {
         bool ok = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             ok = ok || strcmp(q->key[i], known[k]) == 0;
         if (!ok)
             return prelu_fail(err, PRELU_E_ARG,
-                              "unknown query parameter; known are top_k, mode, model");
+                              "unknown query parameter; known are top_k, mode, scales, model");
     }
     const char *name = srv_query_get(q, "model");
     const char *mode = srv_query_get(q, "mode"), *top_k = srv_query_get(q, "top_k");
@@ -60,8 +92,11 @@ static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
     if (!r->model)
         return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
     prelu_err ignored = {0}; /* its text may show the client's bytes */
-    if (mode && prelu_mode_parse(&r->mode, mode, &ignored))
-        return prelu_fail(err, PRELU_E_ARG, "mode is not one of center, 10view");
+    if (mode && prelu_mode_parse(&r->test.mode, mode, &ignored))
+        return prelu_fail(err, PRELU_E_ARG, "mode is not one of center, 10view, dense, multiscale");
+    if (srv_query_get(q, "scales"))
+        PRELU_TRY(read_scales(&r->test, srv_query_get(q, "scales"), err));
+    PRELU_TRY(resolve(r, err));
     long k = (long)r->top_k;
     if (top_k)
         PRELU_TRY(srv_query_number(&k, "top_k", top_k, 1, 999999999, err));
@@ -106,7 +141,7 @@ void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
     }
     r->app = app;
     r->x = x;
-    r->mode = (prelu_mode)app->config->mode;
+    r->test.mode = (prelu_mode)app->config->mode;
     r->top_k = (size_t)app->config->top_k;
     atomic_init(&r->refs, 1);
     snprintf(r->id, sizeof r->id, "%s", info->id);
@@ -149,8 +184,8 @@ static void set_result(srv_json *o, const request *r, const srv_task *t, double 
 {
     srv_json *image = srv_json_object(), *timing = srv_json_object();
     srv_json_set_text(o, "model", r->model->name);
-    srv_json_set_text(o, "mode", prelu_mode_name(r->mode));
-    srv_json_set_int(o, "views", (int64_t)t->n_views);
+    srv_json_set_text(o, "mode", prelu_mode_name(r->test.mode));
+    srv_json_set_int(o, "views", (int64_t)t->n_rows);
     srv_json_set(o, "predictions", predictions(r, t));
     srv_json_set_int(image, "width", t->info.width);
     srv_json_set_int(image, "height", t->info.height);
@@ -276,6 +311,18 @@ static void task_done(srv_task *t)
 
 /* ---- after the body ---- */
 
+/* Of a whole picture that depends on its size. One that cannot be read costs nothing later. */
+static size_t units_of(const srv_task *t)
+{
+    const request *r = t->owner;
+    const prelu_image_limits limits = {.max_pixels = (size_t)r->app->config->max_pixels};
+    prelu_jpeg_info info = {.width = 1, .height = 1};
+    prelu_err ignored = {0};
+    if (t->test.dense && prelu_jpeg_probe(&info, t->jpeg, t->len, &limits, &ignored) != PRELU_OK)
+        return 1;
+    return prelu_test_units(&t->test, t->model->model, info.width, info.height);
+}
+
 static prelu_status split_body(request *r, const srv_request_info *info, prelu_err *err)
 {
     size_t max = (size_t)r->app->config->max_images;
@@ -298,13 +345,14 @@ static prelu_status split_body(request *r, const srv_request_info *info, prelu_e
     for (size_t i = 0; i < r->n; i++) {
         srv_task *t = &r->tasks[i];
         t->model = r->model;
-        t->mode = r->mode;
+        t->test = r->test;
         t->top_k = r->top_k;
         t->jpeg = r->parts ? r->parts[i].data : info->body;
         t->len = r->parts ? r->parts[i].len : info->body_len;
         t->owner = r;
         t->wanted = task_wanted;
         t->done = task_done;
+        t->work.units = units_of(t);
     }
     return PRELU_OK;
 }
@@ -325,7 +373,9 @@ void srv_classify_request(srv_app *app, srv_exchange *x)
         srv_exchange_reply(x, &reply);
         return;
     }
-    size_t units = r->n * prelu_mode_units(r->model->model, r->mode), n = r->n;
+    size_t units = 0, n = r->n;
+    for (size_t i = 0; i < n; i++)
+        units += r->tasks[i].work.units;
     if (srv_workers_reserve(app->workers, units, &err)) {
         refuse_busy(app, units, &err, &reply, info->id);
         srv_exchange_reply(x, &reply);

@@ -14,7 +14,8 @@ static const int64_t batch_time = 250 * INT64_C(1000000);
 typedef struct slot {
     struct slot *next; /* while free */
     srv_workers *w;
-    prelu_session *session[SRV_MAX_LIST]; /* of each model, made at first use */
+    /* of each model, for views and for whole pictures; made at first use */
+    prelu_session *session[SRV_MAX_LIST], *dense[SRV_MAX_LIST];
     prelu_view *views;
     float *scores;
     size_t cap_views, cap_scores;
@@ -89,7 +90,7 @@ static void finish(srv_workers *w, srv_task *t)
 {
     prelu_prepared_deinit(&t->prepared);
     if (t->err.code == PRELU_OK)
-        srv_metrics_image(w->metrics, (int)t->mode, t->top[0].score);
+        srv_metrics_image(w->metrics, (int)t->test.mode, t->top[0].score);
     t->done(t); /* the last use of t */
     atomic_fetch_sub(&w->active, 1);
 }
@@ -111,7 +112,7 @@ static void prepare_job(void *ctx)
         drop(w, t, SRV_STAGE_DECODE);
         return;
     }
-    prelu_status st = prelu_model_prepare(&t->prepared, t->model->model, t->mode, t->jpeg, t->len,
+    prelu_status st = prelu_model_prepare(&t->prepared, t->model->model, &t->test, t->jpeg, t->len,
                                           &w->opt.limits, &t->err);
     if (st) {
         srv_queue_release(&w->queue, t->work.units);
@@ -120,13 +121,13 @@ static void prepare_job(void *ctx)
         finish(w, t);
         return;
     }
-    t->n_views = t->prepared.n_views;
+    t->n_rows = t->prepared.n_rows;
     t->info = t->prepared.info;
     t->decode_ms = t->prepared.decode_ms;
     t->prepare_ms = t->prepared.prepare_ms;
     srv_metrics_stage(w->metrics, SRV_STAGE_DECODE, t->decode_ms * 1e-3);
     srv_metrics_stage(w->metrics, SRV_STAGE_PREPARE, t->prepare_ms * 1e-3);
-    t->work.group = t->model;
+    t->work.group = t->test.dense ? (const void *)&t->model->dense : (const void *)t->model;
     srv_queue_push(&w->queue, &t->work);
     kick(w);
 }
@@ -150,28 +151,50 @@ static bool grow(void **block, size_t *cap, size_t n, size_t size)
     return true;
 }
 
-/* Views of n tasks of one model through the slot's session; scores in order into slot->scores. */
-static prelu_status run_views(slot *s, srv_task **tasks, size_t n, size_t n_views, prelu_err *err)
+/* What a batch comes to. */
+typedef struct totals {
+    size_t views, rows, units;
+} totals;
+
+static totals totals_of(srv_task *const *tasks, size_t n)
+{
+    totals all = {0};
+    for (size_t i = 0; i < n; i++) {
+        all.views += tasks[i]->prepared.n_views;
+        all.rows += tasks[i]->prepared.n_rows;
+        all.units += tasks[i]->work.units;
+    }
+    return all;
+}
+
+/* Views of n tasks of one model and one plan through the slot's session; scores in order into
+ * slot->scores. */
+static prelu_status run_views(slot *s, srv_task **tasks, size_t n, prelu_err *err)
 {
     srv_model *m = tasks[0]->model;
-    size_t classes = (size_t)m->model->classes, at = 0;
+    const bool dense = tasks[0]->test.dense != NULL;
+    const totals all = totals_of(tasks, n);
+    size_t classes = (size_t)m->model->classes, at = 0, count;
     void *views = s->views, *scores = s->scores;
-    bool room = grow(&views, &s->cap_views, n_views, sizeof *s->views);
+    PRELU_TRY(prelu_mul(all.rows, classes, &count, err));
+    bool room = grow(&views, &s->cap_views, all.views, sizeof *s->views);
     s->views = views;
-    room = room && grow(&scores, &s->cap_scores, n_views * classes, sizeof *s->scores);
+    room = room && grow(&scores, &s->cap_scores, count, sizeof *s->scores);
     s->scores = scores;
     if (!room)
-        return prelu_fail(err, PRELU_E_NOMEM, "%zu views of %zu scores", n_views, classes);
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu rows of %zu scores", all.rows, classes);
     for (size_t i = 0; i < n; i++) {
-        memcpy(s->views + at, tasks[i]->prepared.views, tasks[i]->n_views * sizeof *s->views);
-        at += tasks[i]->n_views;
+        const prelu_prepared *p = &tasks[i]->prepared;
+        memcpy(s->views + at, p->views, p->n_views * sizeof *s->views);
+        at += p->n_views;
     }
-    prelu_session **session = &s->session[m->index];
+    prelu_session **session = dense ? &s->dense[m->index] : &s->session[m->index];
     if (!*session)
-        PRELU_TRY(prelu_session_create(session, m->plan, s->w->pool, 0, err));
+        PRELU_TRY(prelu_session_create(session, dense ? m->dense : m->plan, s->w->pool, 0, err));
     int64_t start = srv_now();
-    PRELU_TRY(prelu_views_run(*session, s->views, n_views, m->model->classes, s->scores, err));
-    int64_t unit = (srv_now() - start) / (int64_t)n_views, old = atomic_load(&m->unit_ns);
+    PRELU_TRY(prelu_views_run(*session, s->views, all.views, m->model->classes, s->scores, all.rows,
+                              err));
+    int64_t unit = (srv_now() - start) / (int64_t)all.units, old = atomic_load(&m->unit_ns);
     atomic_store(&m->unit_ns, old ? old + (unit - old) / 8 : unit);
     return PRELU_OK;
 }
@@ -181,7 +204,7 @@ static void rank(const srv_model *m, srv_task *t, const float *scores)
     prelu_status st;
     t->top = prelu_calloc(t->top_k, sizeof *t->top);
     if (t->top)
-        st = prelu_model_rank(m->model, scores, t->n_views, t->top_k, t->top, NULL, &t->err);
+        st = prelu_prepared_rank(&t->prepared, m->model, scores, t->top_k, t->top, NULL, &t->err);
     else
         st = prelu_fail(&t->err, PRELU_E_NOMEM, "%zu predictions", t->top_k);
     if (st)
@@ -195,11 +218,9 @@ static void run_batch(slot *s, srv_task **tasks, size_t n)
     srv_workers *w = s->w;
     srv_model *m = tasks[0]->model;
     prelu_err err = {0};
-    size_t n_views = 0, at = 0;
+    size_t at = 0;
     int64_t start = srv_now();
-    for (size_t i = 0; i < n; i++)
-        n_views += tasks[i]->n_views;
-    prelu_status st = run_views(s, tasks, n, n_views, &err);
+    prelu_status st = run_views(s, tasks, n, &err);
     if (st && n > 1) {
         for (size_t i = 0; i < n; i++)
             run_batch(s, tasks + i, 1);
@@ -207,7 +228,7 @@ static void run_batch(slot *s, srv_task **tasks, size_t n)
     }
     double ms = (double)(srv_now() - start) * 1e-6;
     if (!st)
-        srv_metrics_batch(w->metrics, n_views);
+        srv_metrics_batch(w->metrics, totals_of(tasks, n).views);
     for (size_t i = 0; i < n; i++) {
         srv_task *t = tasks[i];
         t->infer_ms = ms;
@@ -218,18 +239,28 @@ static void run_batch(slot *s, srv_task **tasks, size_t n)
             (void)prelu_fail(&t->err, st, "%s", err.text[0] ? err.text : prelu_status_text(st));
         else
             rank(m, t, s->scores + at * (size_t)m->model->classes);
-        at += t->n_views;
+        at += t->n_rows;
         finish(w, t);
     }
 }
 
-/* Take what waits, at most max_batch views and about batch_time of work, and run it.
+/* Time of a unit of the model that a group of work belongs to; 0 = not known. */
+static int64_t unit_of(const srv_workers *w, const void *group)
+{
+    for (int i = 0; i < w->registry->n && group; i++) {
+        const srv_model *m = &w->registry->models[i];
+        if (group == (const void *)m || group == (const void *)&m->dense)
+            return atomic_load(&m->unit_ns);
+    }
+    return 0;
+}
+
+/* Take what waits, at most max_batch units and about batch_time of work, and run it.
  * @return false when nothing waited. */
 static bool run_waiting(slot *s)
 {
     srv_workers *w = s->w;
-    const srv_model *m = srv_queue_look(&w->queue).group;
-    int64_t unit = m ? atomic_load(&m->unit_ns) : 0;
+    int64_t unit = unit_of(w, srv_queue_look(&w->queue).group);
     size_t most = w->opt.max_batch, n, kept = 0;
     srv_task *tasks[MAX_TASKS];
     if (unit > 0 && (int64_t)most > batch_time / unit)
@@ -286,7 +317,6 @@ static void batch_job(void *ctx)
 void srv_workers_submit(srv_workers *w, srv_task *t)
 {
     t->workers = w;
-    t->work.units = prelu_mode_units(t->model->model, t->mode);
     atomic_fetch_add(&w->active, 1);
     atomic_fetch_add(&w->unbegun, 1);
     prelu_err err = {0};
@@ -359,8 +389,10 @@ void srv_workers_destroy(srv_workers **workers)
     srv_timer_cancel(w->timer, &w->delay);
     for (int i = 0; i < MAX_SLOTS && w->slots[i]; i++) {
         slot *s = w->slots[i];
-        for (int m = 0; m < SRV_MAX_LIST; m++)
+        for (int m = 0; m < SRV_MAX_LIST; m++) {
             prelu_session_destroy(&s->session[m]);
+            prelu_session_destroy(&s->dense[m]);
+        }
         prelu_free(s->views);
         prelu_free(s->scores);
         prelu_free(s);
@@ -393,11 +425,14 @@ static prelu_status warm_model(slot *s, srv_model *m, prelu_err *err)
         return prelu_fail(err, PRELU_E_NOMEM, "a picture of %zu bytes", len);
     memset(gray, 128, len);
     prelu_view view = {.data = gray, .stride = stride, .width = crop, .height = crop};
-    srv_task task = {.model = m, .n_views = 1, .prepared = {.views = &view}}, *one = &task;
+    srv_task task = {.work = {.units = 1},
+                     .model = m,
+                     .prepared = {.views = &view, .n_views = 1, .n_rows = 1}},
+             *one = &task;
     prelu_status st = PRELU_OK;
     for (int i = 0; i < 2 && !st; i++) {
         atomic_store(&m->unit_ns, 0);
-        st = run_views(s, &one, 1, 1, err);
+        st = run_views(s, &one, 1, err);
     }
     prelu_free(gray);
     return st;

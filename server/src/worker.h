@@ -14,9 +14,9 @@ typedef struct srv_workers srv_workers;
 
 /** One picture. Zero-initialise, fill in the first part, submit; owned by whoever waits for it. */
 typedef struct srv_task {
-    srv_work work; /* set by submit */
+    srv_work work; /* its units are to be filled in: prelu_test_units */
     srv_model *model;
-    prelu_mode mode;
+    prelu_test test; /* resolved */
     size_t top_k;
     const void *jpeg; /* borrowed until done */
     size_t len;
@@ -29,7 +29,7 @@ typedef struct srv_task {
     /* Results. */
     prelu_err err;         /* code PRELU_OK on success */
     prelu_prediction *top; /* top_k, best first; prelu_free */
-    size_t n_views;
+    size_t n_rows;         /* views, or windows of them, whose scores were averaged */
     prelu_jpeg_info info;
     double decode_ms, prepare_ms, queue_ms, infer_ms;
 
@@ -57,7 +57,7 @@ void srv_workers_destroy(srv_workers **w);
  *  and its time known. Blocks. */
 PRELU_MUST_CHECK prelu_status srv_workers_warm_up(srv_workers *w, prelu_err *err);
 
-/** Promise room for tasks of so many units in all (prelu_mode_units of each). @return E_BUSY. */
+/** Promise room for tasks of so many units in all (prelu_test_units of each). @return E_BUSY. */
 PRELU_MUST_CHECK prelu_status srv_workers_reserve(srv_workers *w, size_t units, prelu_err *err);
 /** Begin; the task's units must be reserved. `done` is called in any case. Thread-safe. */
 void srv_workers_submit(srv_workers *w, srv_task *task);

@@ -274,6 +274,54 @@ def test_modes(server):
     assert abs(sum(p["score"] for p in ten["predictions"]) - 1) < 1e-5
 
 
+def test_dense_and_multiscale(server):
+    data = jpeg(draw(90, 60, 9))
+    dense = server.classify(data, "?mode=dense&top_k=10")[1]
+    again = server.classify(data, "?mode=dense&scales=36&top_k=10")[1]
+    assert dense["mode"] == "dense" and dense["views"] == again["views"] > 2
+    assert dense["views"] % 2 == 0 and dense["predictions"] == again["predictions"]
+    assert abs(sum(p["score"] for p in dense["predictions"]) - 1) < 1e-5
+    several = server.classify(data, "?mode=multiscale&top_k=10")[1]
+    parts = [server.classify(data, f"?mode=dense&scales={s}&top_k=10")[1] for s in (32, 40, 48)]
+    assert several["views"] == sum(p["views"] for p in parts)
+    for p in several["predictions"]: # sizes weigh alike, whatever windows they have
+        one = [q["score"] for d in parts for q in d["predictions"] if q["class"] == p["class"]]
+        assert abs(p["score"] - sum(one) / 3) < 1e-6
+    assert server.classify(data, "?mode=multiscale&scales=48,32,40&top_k=10")[1]["views"] == several["views"]
+
+
+def test_dense_of_a_square_of_crop_size_is_one_window(server):
+    data = jpeg(draw(32, 32, 4))
+    dense = server.classify(data, "?mode=dense&scales=32")[1]
+    assert dense["views"] == 2
+
+
+def test_many_in_all_modes_at_once_answer_as_alone(server):
+    pictures = [jpeg(draw(50 + 7 * i, 90 - 5 * i, i)) for i in range(5)]
+    cases = [(p, f"?top_k=10&mode={m}") for p in pictures
+             for m in ("center", "dense", "10view", "multiscale")]
+    alone = [server.classify(*c)[1]["predictions"] for c in cases]
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        together = list(pool.map(lambda c: server.classify(*c)[1]["predictions"], cases))
+    assert together == alone
+
+
+@pytest.mark.parametrize("query", [
+    "?mode=center&scales=40", "?mode=dense&scales=31", "?mode=dense&scales=2049", "?mode=dense&scales=",
+    "?mode=dense&scales=40,48", "?mode=multiscale&scales=40,", "?mode=multiscale&scales=40x",
+    "?mode=multiscale&scales=" + ",".join(["40"] * 9), "?scales=40", "?mode=dense&scales=-40",
+])
+def test_bad_scales(server, query):
+    status, answer = server.classify(SMALL, query)
+    assert status == 400 and answer["code"] == "bad_query" and answer["error"]
+
+
+def test_a_panorama_has_too_many_windows(server):
+    status, answer = server.classify(jpeg(draw(8000, 10, 1)), "?mode=dense")
+    assert status == 413 and "windows" in answer["error"]
+    assert server.classify(jpeg(draw(8000, 10, 1)), "?mode=center")[0] == 200
+
+
 def test_multipart_has_a_result_or_an_error_for_each(server):
     parts = [("a.jpg", SMALL), ("b.txt", b"no picture"), ("../../c.jpg", jpeg(draw(50, 40, 1))),
              ("empty", b""), ("d.jpg", SMALL[:len(SMALL) // 2])]

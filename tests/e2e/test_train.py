@@ -88,6 +88,13 @@ def test_fits_measures_and_writes_a_model(data, tmp_path):
     for r in results:
         assert r["images"] == 40 and r["skipped"] == 0
         assert 0.9 <= r["top1"] <= r["top5"] <= 1
+    p = run("eval", "--model", out, "--data", data, "--json", "--mode",
+            "dense,dense@40,multiscale,multiscale@32+40")
+    whole = json.loads(p.stdout)["results"]
+    assert [r["mode"] for r in whole] == ["dense", "dense@40", "multiscale", "multiscale@32+40"]
+    assert all(r["images"] == 40 and 0.8 <= r["top1"] <= r["top5"] <= 1 for r in whole)
+    for mode in ("dense@8", "center@40", "dense@40+48", "dance"):
+        run("eval", "--model", out, "--data", data, "--mode", mode, expect=64)
     assert results[0]["top1"] == pytest.approx(epochs[-1]["val_top1"], abs=1e-6)
     table = run("eval", "--model", out, "--data", data, "--threads", 1).stdout
     assert "center" in table and f"{100 * results[0]['top1']:.2f}%" in table

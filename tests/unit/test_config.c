@@ -151,7 +151,7 @@ static void bad_command_lines(void **state)
         {"--port", "-1"},
         {"--port", "65536"},
         {"--port=", NULL},
-        {"--mode", "dense"},
+        {"--mode", "dance"},
         {"--mode", "center|"},
         {"--no-ui=1", NULL},
         {"--max-body", "0"},

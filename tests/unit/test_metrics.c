@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 static const char *const routes[] = {"/classify", "/healthz"};
-static const char *const modes[] = {"center", "10view"};
+static const char *const modes[] = {"center", "10view", "dense", "multiscale"};
 static srv_metrics m;
 
 static char *text_of(void)

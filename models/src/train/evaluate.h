@@ -15,7 +15,7 @@ typedef struct train_evaluation {
     prelu_session *session; /* of the model's plan; of its dense one if the test asks for that */
     prelu_pool *pool;
     const mdl_dataset *data; /* labels are the model's class indexes */
-    prelu_test test; /* resolved */
+    prelu_test test;         /* resolved */
     /** After each block; false stops (E_CANCELLED). May be NULL. */
     bool (*progress)(void *ctx, const train_result *so_far);
     void (*bad)(void *ctx, const char *name, const char *why); /* may be NULL */
