@@ -48,14 +48,16 @@ static const char *const names[] = {"axis",
                                     "ceil_mode",
                                     "alpha",
                                     "label_smoothing",
-                                    "count_include_pad"};
+                                    "count_include_pad",
+                                    "window",
+                                    "sizes"};
 static const char *const texts[] = {"SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET", "", "x"};
 static const float floats[] = {0, 0.5f, 1, -1, 1e-5f, INFINITY, NAN};
 #define PICK(list, seed) (list)[check_random(seed) % (sizeof(list) / sizeof *(list))]
 
 typedef struct attempt {
-    prelu_attr attrs[24];
-    int64_t ints[24][6];
+    prelu_attr attrs[32];
+    int64_t ints[32][6];
     size_t n_attrs;
     prelu_shape in[PRELU_MAX_INPUTS];
     int n_in, n_out;
@@ -169,6 +171,30 @@ static void make_dy(attempt *a, const char *name)
         a->in[0] = out[0];
 }
 
+static void replace_ints(attempt *a, const char *name, int64_t first, int64_t second, size_t len)
+{
+    size_t i = 0;
+    while (i < a->n_attrs && strcmp(a->attrs[i].name, name) != 0)
+        i++;
+    a->n_attrs += i == a->n_attrs;
+    a->ints[i][0] = first;
+    a->ints[i][1] = second;
+    a->attrs[i] = PRELU_INTS(name, a->ints[i], len);
+}
+
+/* Filters that have the sizes of a window's bins come about too seldom: one level, so one size. */
+static void make_filters(attempt *a, const char *name, uint64_t *seed)
+{
+    const int64_t level = check_random_int(seed, 1, 3), h = level * check_random_int(seed, 1, 3),
+                  w = level * check_random_int(seed, 1, 2);
+    if (strcmp(name, "SPPWindows") != 0)
+        return;
+    a->n_in = 1;
+    replace_ints(a, "levels", level, 0, 1);
+    replace_ints(a, "window", h, w, 2);
+    replace_ints(a, "sizes", h / level, w / level, 2);
+}
+
 /* One attempt; did the shape rule accept it? */
 static bool attempt_one(const op_def *def, uint64_t *seed)
 {
@@ -186,6 +212,8 @@ static bool attempt_one(const op_def *def, uint64_t *seed)
             random_attr(&a, names[i], seed);
     if (check_random(seed) % 4)
         make_dy(&a, def->name);
+    if (check_random(seed) % 2)
+        make_filters(&a, def->name, seed);
     const prelu_node n = {.name = (char *)"node",
                           .op = def->name,
                           .n_in = a.n_in,
