@@ -79,6 +79,25 @@ static bool set_mode(cli_options *o, const char *v, char *why, size_t why_len)
     return false;
 }
 
+/* What fits a mode and a model, the server knows. */
+static bool set_scales(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    size_t numbers = 0;
+
+    for (const char *at = v;; at++, numbers++) {
+        size_t digits = strspn(at, "0123456789");
+        at += digits;
+        if (digits < 1 || digits > 5 || (*at && *at != ',') || numbers == CLI_MAX_SCALES) {
+            snprintf(why, why_len, "must be 1 to %d sizes with commas, as 256,384", CLI_MAX_SCALES);
+            return false;
+        }
+        if (!*at)
+            break;
+    }
+    o->scales = v;
+    return true;
+}
+
 static bool set_model(cli_options *o, const char *v, char *why, size_t why_len)
 {
     static const char allowed[] =
@@ -186,6 +205,8 @@ const cli_option cli_option_table[] = {
     {"top-k", 'k', "K", NULL, NULL, "labels per picture (server's default: 5)", set_top_k},
     {"mode", 'm', "MODE", NULL, NULL,
      "center, 10view, dense, multiscale or auto (default: the server's choice)", set_mode},
+    {"scales", 0, "LIST", NULL, NULL, "shorter sides for dense (one) and multiscale: 256,384",
+     set_scales},
     {"model", 0, "NAME", NULL, NULL, "model to ask, if the server has several", set_model},
     {"jobs", 'j', "N", "4", NULL, "pictures in flight at once", set_jobs},
     {"timeout", 't', "TIME", "60s", NULL, "limit for one try of one picture: 250ms, 30s, 2m",

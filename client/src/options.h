@@ -22,6 +22,7 @@ enum {
 #define CLI_MAX_TOP_K 1000000
 #define CLI_MAX_TIMEOUT_S 86400.0
 #define CLI_MAX_MODEL_LEN 128
+#define CLI_MAX_SCALES 8
 
 typedef enum cli_format { CLI_TABLE, CLI_JSON, CLI_CSV } cli_format;
 
@@ -31,7 +32,8 @@ typedef enum cli_command { CLI_RUN, CLI_HELP, CLI_VERSION, CLI_WRONG } cli_comma
 typedef struct cli_options {
     cli_command command;
     const char *server;
-    const char *mode; /* NULL: the server's default, as are model and top_k 0 */
+    const char *mode; /* NULL: the server's default, as are model, scales and top_k 0 */
+    const char *scales;
     const char *model;
     const char *api_key_file; /* NULL: none, as are the next two */
     const char *unix_socket;

@@ -321,6 +321,8 @@ static void build_query(cli_bytes *query, const cli_options *o)
         cli_bytes_add_fmt(query, "&top_k=%u", o->top_k);
     if (o->mode)
         cli_bytes_add_fmt(query, "&mode=%s", o->mode);
+    if (o->scales)
+        cli_bytes_add_fmt(query, "&scales=%s", o->scales);
     if (o->model)
         cli_bytes_add_fmt(query, "&model=%s", o->model);
 }

@@ -51,6 +51,7 @@ static void defaults(void **state)
     assert_int_equal(o.format, CLI_TABLE);
     assert_false(o.quiet);
     assert_null(o.mode);
+    assert_null(o.scales);
     assert_null(o.model);
     assert_null(o.api_key_file);
     assert_int_equal(o.input_count, 1);
@@ -60,14 +61,16 @@ static void defaults(void **state)
 
 static void every_option_is_stored(void **state)
 {
-    cli_options o = parse("-s|http://h|a|--top-k=7|--mode|10view|--model|m.1|-j|9|--timeout|250ms"
-                          "|--csv|--api-key-file|k|--unix-socket|u|--cacert|c|-q|--retries|0|-");
+    cli_options o = parse(
+        "-s|http://h|a|--top-k=7|--mode|10view|--scales=36,48|--model|m.1|-j|9|--timeout|250ms"
+        "|--csv|--api-key-file|k|--unix-socket|u|--cacert|c|-q|--retries|0|-");
 
     (void)state;
     assert_int_equal(o.command, CLI_RUN);
     assert_string_equal(o.server, "http://h");
     assert_int_equal(o.top_k, 7);
     assert_string_equal(o.mode, "10view");
+    assert_string_equal(o.scales, "36,48");
     assert_string_equal(o.model, "m.1");
     assert_int_equal(o.jobs, 9);
     assert_true(o.timeout_s > 0.249 && o.timeout_s < 0.251);
@@ -128,6 +131,12 @@ static void bad_values_are_named(void **state)
         {"--mode=|x", "--mode"},
         {"--mode=10-view|x", "did you mean 10view?"},
         {"--mode=Center|x", "did you mean center?"},
+        {"--scales=|x", "1 to 8 sizes"},
+        {"--scales=36,|x", "--scales"},
+        {"--scales=,36|x", "--scales"},
+        {"--scales=36&top_k=1|x", "--scales"},
+        {"--scales=123456|x", "--scales"},
+        {"--scales=1,2,3,4,5,6,7,8,9|x", "--scales"},
         {"--model=a/b|x", "--model"},
         {"--model=|x", "--model"},
         {"--server=|x", "must not be empty"},
