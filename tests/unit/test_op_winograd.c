@@ -282,8 +282,9 @@ static void test_bits(void **state)
             krn_table krn = tables[t];
             other.tiles = blocks[b][0];
             other.outputs = blocks[b][1];
-            other.depth = other.depth_ahead = blocks[b][2];
+            other.depth = blocks[b][2];
             other.round = blocks[b][3];
+            other.least = 1;
             other.strip = 32;
             krn.winograd_f32 = &other;
             run(&d, &krn, b & 1, false, -1);

@@ -5,10 +5,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
 enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6, XCR0_TILES = 0x60000 };
@@ -116,4 +116,22 @@ const char *prelu_cpu_text(void)
             strcat(text, caps[i].name);
         }
     return text;
+}
+
+static size_t l2_bytes;
+static pthread_once_t l2_once = PTHREAD_ONCE_INIT;
+
+static void ask_l2(void)
+{
+    long n = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    n = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    l2_bytes = n > 0 ? (size_t)n : (size_t)1 << 20;
+}
+
+size_t krn_cpu_l2(void)
+{
+    pthread_once(&l2_once, ask_l2);
+    return l2_bytes;
 }

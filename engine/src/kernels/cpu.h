@@ -1,6 +1,7 @@
 #ifndef KRN_CPU_H
 #define KRN_CPU_H
 #include "prelu/status.h"
+#include <stddef.h>
 
 /** Capability bits; PRELU_CPU=ref|blas|avx2|avx512|avx512vnni|avx512bf16|amx caps them, each name
  *  includes those before it. */
@@ -21,4 +22,7 @@ prelu_status krn_cpu_cap(const char *name, unsigned *mask, prelu_err *err);
 /** detect, capped by PRELU_CPU (an unknown value is reported by prelu_cpu_init and caps nothing).
  */
 unsigned krn_cpu_isa(void);
+/** Bytes of a core's second-level cache, 1 MB where the system does not say: for block sizes, which
+ *  must not change results. Thread-safe. */
+size_t krn_cpu_l2(void);
 #endif

@@ -71,12 +71,12 @@ typedef struct krn_winograd_sums {
 } krn_winograd_sums;
 typedef void krn_winograd_product_fn(const krn_winograd_sums *s);
 
-/** A variant and its block sizes. A task has at most `tiles` x `outputs`, whose sums,
- *  36*tiles*outputs floats, stay in L2; it takes `depth` input channels at a time (`depth_ahead`
- *  where the filters were transformed when packed) of `strip` filters. Windows are transformed
- *  for as many tiles as `round` floats of the shared cache hold, but for `tiles` at least. */
+/** A variant and its block sizes. A task has at most `tiles` x `outputs`, less where their sums,
+ *  36*tiles*outputs floats, would take more than half of L2; it takes `depth` input channels at a
+ *  time, of `strip` filters. Windows are transformed for as many tiles as `round` floats of the
+ *  shared cache hold, but for `least` at least. */
 typedef struct krn_winograd {
-    size_t tiles, outputs, depth, depth_ahead, strip, round;
+    size_t tiles, outputs, depth, strip, round, least;
     krn_winograd_input_fn *input;
     krn_winograd_filter_fn *filter;
     krn_winograd_output_fn *output;

@@ -24,13 +24,12 @@ static const int ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define FIRST(n) _mm256_loadu_si256((const __m256i *)(const void *)(ones + 8 - (n)))
 #include "kernels/winograd_f4.h"
 
-/* m is 28*64*36 floats, 256 KB: half of the smaller L2 caches with AVX2 */
-const krn_winograd krn_winograd_f32__avx2 = {.tiles = 28,
-                                             .outputs = 64,
+const krn_winograd krn_winograd_f32__avx2 = {.tiles = 224,
+                                             .outputs = 32,
                                              .depth = 32,
-                                             .depth_ahead = 64,
                                              .strip = 32,
-                                             .round = (size_t)1 << 20,
+                                             .round = (size_t)3 << 20,
+                                             .least = 98,
                                              .input = input,
                                              .filter = filter,
                                              .output = output,

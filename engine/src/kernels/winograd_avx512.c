@@ -141,14 +141,13 @@ static void product(const krn_winograd_sums *g)
     }
 }
 
-/* m is 98*64*36 floats, 0.9 MB of a 2 MB L2 */
 const krn_winograd krn_winograd_f32__avx512 = {
-    .tiles = 98,
-    .outputs = 64,
+    .tiles = 224,
+    .outputs = 32,
     .depth = 32,
-    .depth_ahead = 64,
     .strip = 32,
-    .round = (size_t)2 << 20,
+    .round = (size_t)3 << 20,
+    .least = 98,
     .input = input,
     .filter = filter,
     .output = output,

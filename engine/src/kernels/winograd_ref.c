@@ -17,82 +17,105 @@ static const float at[M][N] = {{1, S1, S1, S2, S2, 0},
                                {0, S1 / 2, S1 / 2, S2 * 2, S2 * 2, 0},
                                {0, S1 / 2 * P1, -S1 / 2 * P1, S2 * 2 * P2, -S2 * 2 * P2, 1}};
 
-/* out (n,n) = a in a', a (n,k) */
-static void both_sides(float *out, const float *a, const float *in, int n, int k)
+/* So many channels side by side that a compiler without our help makes vectors of them. */
+enum { LANES = 8 };
+typedef float lanes[LANES];
+
+static size_t lanes_of(size_t left) { return left < LANES ? left : LANES; }
+
+/* out (rows,n) = a in, a (rows,k) and in (k,n), `by` lanes from row to row of in and out; the same
+ * function serves for in a' with rows and columns exchanged. */
+static void times(lanes *out, size_t out_row, size_t out_col, const float *a, int rows, int k,
+                  const lanes *in, size_t in_row, size_t in_col, int n)
 {
-    float t[N * N];
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < k; j++) {
-            float s = 0.0f;
-            for (int p = 0; p < k; p++)
-                s += a[i * k + p] * in[p * k + j];
-            t[i * k + j] = s;
-        }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < rows; i++)
         for (int j = 0; j < n; j++) {
-            float s = 0.0f;
-            for (int p = 0; p < k; p++)
-                s += t[i * k + p] * a[j * k + p];
-            out[i * n + j] = s;
+            lanes s = {0};
+            for (int p = 0; p < k; p++) {
+                const float f = a[i * k + p];
+                const float *from = in[(size_t)p * in_row + (size_t)j * in_col];
+                for (int l = 0; l < LANES && f != 0.0f; l++)
+                    s[l] += f * from[l];
+            }
+            for (int l = 0; l < LANES; l++)
+                out[(size_t)i * out_row + (size_t)j * out_col][l] = s[l];
         }
+}
+
+/* out (n,n) = a in a', a (n,k). */
+static void both_sides(lanes *out, const float *a, const lanes *in, int n, int k)
+{
+    lanes t[N * N];
+    times(t, (size_t)k, 1, a, n, k, in, (size_t)k, 1, k);
+    times(out, 1, (size_t)n, a, n, k, (const lanes *)t, 1, (size_t)k, n);
 }
 
 static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
 {
-    for (size_t k = 0; k < channels; k++) {
-        float d[N * N], o[N * N];
-        for (int i = 0; i < N; i++)
-            for (int j = 0; j < N; j++) {
-                const bool in = i >= w->i0 && i < w->i1 && j >= w->j0 && j < w->j1;
-                d[i * N + j] = in ? w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)k] : 0.0f;
-            }
-        both_sides(o, &bt[0][0], d, N, N);
+    for (size_t k = 0; k < channels; k += LANES) {
+        const size_t some = lanes_of(channels - k);
+        lanes d[N * N] = {{0}}, o[N * N];
+        for (int i = w->i0; i < w->i1; i++)
+            for (int j = w->j0; j < w->j1; j++)
+                for (size_t l = 0; l < some; l++)
+                    d[i * N + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
+        both_sides(o, &bt[0][0], (const lanes *)d, N, N);
         for (size_t xi = 0; xi < N * N; xi++)
-            v[xi * step + k] = o[xi];
+            for (size_t l = 0; l < some; l++)
+                v[xi * step + k + l] = o[xi][l];
     }
 }
 
 static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
 {
-    for (size_t k = 0; k < n; k++) {
-        float d[9], o[N * N];
-        for (size_t t = 0; t < 9; t++)
-            d[t] = g[t * tap + k];
-        both_sides(o, &gm[0][0], d, N, 3);
+    for (size_t k = 0; k < n; k += LANES) {
+        const size_t some = lanes_of(n - k);
+        lanes d[9] = {{0}}, t[3], o[N];
+        for (size_t i = 0; i < 9; i++)
+            for (size_t l = 0; l < some; l++)
+                d[i][l] = g[i * tap + k + l];
+        times(t, 0, 1, gm[row], 1, 3, (const lanes *)d, 3, 1, 3);
+        times(o, 1, 0, &gm[0][0], N, 3, (const lanes *)t, 1, 0, 1);
         for (size_t j = 0; j < N; j++)
-            u[j * step + k] = o[(size_t)row * N + j];
+            for (size_t l = 0; l < some; l++)
+                u[j * step + k + l] = o[j][l];
     }
+}
+
+static void store(const krn_winograd_place *p, size_t to, size_t k, const float *o, size_t some)
+{
+    for (size_t l = 0; l < some; l++)
+        p->y[to + l] = o[l];
+    if (!p->ep)
+        return;
+    krn_epilogue ep = *p->ep;
+    ep.bias = ep.bias ? ep.bias + k : NULL;
+    ep.slope = ep.slope ? ep.slope + k : NULL;
+    ep.residual = ep.residual ? ep.residual + to : NULL;
+    krn_epilogue_ref(p->y + to, some, 1, some, &ep);
 }
 
 static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
 {
-    for (size_t k = 0; k < channels; k++) {
-        float d[N * N], o[M * M];
+    for (size_t k = 0; k < channels; k += LANES) {
+        const size_t some = lanes_of(channels - k);
+        lanes d[N * N] = {{0}}, o[M * M];
         for (size_t xi = 0; xi < N * N; xi++)
-            d[xi] = m[xi * step + k];
-        both_sides(o, &at[0][0], d, M, N);
+            for (size_t l = 0; l < some; l++)
+                d[xi][l] = m[xi * step + k + l];
+        both_sides(o, &at[0][0], (const lanes *)d, M, N);
         for (int i = 0; i < p->rows; i++)
-            for (int j = 0; j < p->cols; j++) {
-                const size_t to = (size_t)i * p->row + (size_t)j * p->col + k;
-                p->y[to] = o[i * M + j];
-                if (!p->ep)
-                    continue;
-                krn_epilogue ep = *p->ep;
-                ep.bias = ep.bias ? ep.bias + k : NULL;
-                ep.slope = ep.slope ? ep.slope + k : NULL;
-                ep.residual = ep.residual ? ep.residual + to : NULL;
-                krn_epilogue_ref(p->y + to, 1, 1, 1, &ep);
-            }
+            for (int j = 0; j < p->cols; j++)
+                store(p, (size_t)i * p->row + (size_t)j * p->col + k, k, o[i * M + j], some);
     }
 }
 
-/* One column panels (nr = 1 of the product): whole strips of them, for OpenBLAS */
 const krn_winograd krn_winograd_f32__ref = {.tiles = 64,
                                             .outputs = 128,
                                             .depth = 128,
-                                            .depth_ahead = 128,
                                             .strip = 128,
-                                            .round = (size_t)2 << 20,
+                                            .round = (size_t)3 << 20,
+                                            .least = 98,
                                             .input = input,
                                             .filter = filter,
                                             .output = output,

@@ -2,7 +2,8 @@
 #include <limits.h>
 
 enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16, TAPS = 9 };
-enum { LEAST = 8 };            /* channels and filters; with fewer the direct product wins */
+enum { LEAST = 8 }; /* channels and filters; with fewer the direct product wins */
+enum { LEAST_TILES = 14 };
 enum { AHEAD_MOST = 1 << 16 }; /* filters * channels, 9 MB transformed */
 enum { FEW = 8 };              /* tiles of a task of phase 0: some tens of microseconds */
 
@@ -51,18 +52,20 @@ op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
                      .tiles = tiles_of(g)};
     /* OpenBLAS (nr = 1) keeps a row's bits for fixed shapes only: its blocks stay in one image */
     const bool any = p.gemm->nr > 1;
-    const size_t fit = k->round / (XI * g->c + 1), most = fit > k->tiles ? fit : k->tiles;
+    const size_t fit = k->round / (XI * g->c + 1), most = fit > k->least ? fit : k->least;
+    const size_t l2 = krn_cpu_l2() / 2 / (XI * k->outputs * sizeof(float));
+    const size_t tiles = op_min(k->tiles, l2 > LEAST_TILES ? l2 : LEAST_TILES);
     p.spans = any ? 1 : g->n;
     p.span = any ? g->n * p.tiles : p.tiles;
     p.span_rounds = parts_of(p.span, most);
     p.most_round = parts_of(p.span, p.span_rounds);
-    p.tile_blocks = parts_of(p.most_round, k->tiles);
+    p.tile_blocks = parts_of(p.most_round, tiles);
     p.most_tiles = parts_of(p.most_round, p.tile_blocks);
     p.strips = parts_of(g->o, k->strip);
     p.panels = op_panels(p.gemm, g->o);
     p.strip_blocks = parts_of(p.strips * k->strip, k->outputs);
     p.most_outputs = op_min(k->outputs, p.strips * k->strip);
-    p.depth = op_min(ahead ? k->depth_ahead : k->depth, g->c);
+    p.depth = op_min(k->depth, g->c);
     p.parts = parts_of(g->c, p.depth);
     p.ldv = round_up(p.depth, LINE);
     p.v_step = odd_lines(p.most_round * p.ldv);
@@ -285,6 +288,22 @@ static void row_of_products(const op_winograd *p, const op_winograd_run *r, cons
     }
 }
 
+/* The lines that the next tile's pixels go to. */
+static void fetch_place(const op_winograd *p, const op_winograd_run *r, const block *b, size_t t)
+{
+    const op_patch *g = &p->g;
+    if (t >= b->tiles.to)
+        return;
+    const place to = place_of(p, b->first + t);
+    const size_t cols = b->cols.to - b->cols.from;
+    for (size_t i = to.y; i < op_min(to.y + M, g->oh); i++)
+        for (size_t j = to.x; j < op_min(to.x + M, g->ow); j++) {
+            const float *y = r->y + ((to.image * g->oh + i) * g->ow + j) * g->o + b->cols.from;
+            for (size_t k = 0; k < cols; k += LINE)
+                __builtin_prefetch(y + k, 1);
+        }
+}
+
 static void pixels(const op_winograd *p, const op_winograd_run *r, const block *b)
 {
     const op_patch *g = &p->g;
@@ -305,6 +324,7 @@ static void pixels(const op_winograd *p, const op_winograd_run *r, const block *
             mine.slope = mine.slope ? mine.slope + b->cols.from : NULL;
             mine.residual = mine.residual ? mine.residual + at : NULL;
         }
+        fetch_place(p, r, b, t + 1);
         p->krn->output(&out, m, p->m_step, b->cols.to - b->cols.from);
     }
 }
