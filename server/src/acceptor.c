@@ -3,6 +3,7 @@
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -104,6 +105,18 @@ static bool accept_all(srv_acceptor *a, bool always)
     }
 }
 
+/* From here on the kernel completes no new connection: one that it completed between our last
+ * accept and close would be reset, though its client was told that it is connected. A SYN that is
+ * dropped is sent again and then refused. Where the filter cannot be set, that small window stays.
+ */
+static void shut_door(int fd)
+{
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog all = {.len = 1, .filter = &drop};
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all))
+        prelu_log(PRELU_LOG_DEBUG, "SO_ATTACH_FILTER: %s", strerror(errno));
+}
+
 static void *acceptor_main(void *arg)
 {
     srv_acceptor *a = arg;
@@ -118,6 +131,7 @@ static void *acceptor_main(void *arg)
             break;
         room = accept_all(a, false);
     }
+    shut_door(a->fd);
     accept_all(a, true); /* their clients have been told that they are connected */
     return NULL;
 }
