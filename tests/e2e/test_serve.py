@@ -729,7 +729,8 @@ def test_a_full_queue_says_when_to_come_back(own_server):
 
 
 def test_a_deadline_that_cannot_be_kept(own_server):
-    s = own_server("--request-timeout", f"{300 * SLOW}ms", "--threads", "1", "--max-body", "50MiB",
+    """One thread needs a second or more for these; which stage the time runs out in is the machine's."""
+    s = own_server("--request-timeout", f"{100 * SLOW}ms", "--threads", "1", "--max-body", "50MiB",
                    "--queue-limit", "100000")
     body, headers = multipart(*[(f"{i}.jpg", jpeg(draw(1200, 1200, i))) for i in range(64)])
     start = time.monotonic()
@@ -737,7 +738,8 @@ def test_a_deadline_that_cannot_be_kept(own_server):
     assert status == 504 and answer["code"] == "deadline_exceeded", answer
     assert time.monotonic() - start < 3 * SLOW
     wait_until(lambda: s.metric("prelu_queue_work_units") == 0)
-    assert s.metric('prelu_cancelled_total{stage="decode"}') > 0
+    assert sum(s.metric(f'prelu_cancelled_total{{stage="{stage}"}}')
+               for stage in ("decode", "queue", "infer")) > 0
     assert s.stop() == 0
 
 
