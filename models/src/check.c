@@ -129,7 +129,7 @@ static prelu_status run_check(const prelu_model *m, const prelu_plan *plan, prel
     if (!st)
         st = prelu_session_create(&s, plan, pool, 0, err);
     if (!st)
-        st = prelu_views_run(s, &view, 1, m->classes, scores, 1, err);
+        st = prelu_views_run(s, &view, 1, PRELU_AVERAGE_PROB, m->classes, scores, 1, err);
     if (!st && largest) {
         const float *logits = prelu_session_output(s, PRELU_OUTPUT_LOGITS);
         *largest = 0;

@@ -1,14 +1,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "prelu/classify.h"
 #include "prelu/mem.h"
-#include <math.h>
 #include <string.h>
 #include <time.h>
 
-/* One pass of prelu_views_run: ten 224x224 views, or as many smaller ones as have their pixels, so
- * that weights are reused and activations stay bounded. Scores do not depend on it. */
-#define PASS_PIXELS ((size_t)10 * 224 * 224)
-enum { PASS_VIEWS = 64 };
 /* prelu_image_limits' default, here for all sizes together. */
 #define MAX_RESIZED_PIXELS ((size_t)16000000)
 
@@ -132,6 +127,7 @@ static prelu_status prepare_decoded(prelu_prepared *r, const outline *o, const p
                                     const prelu_test *t, const prelu_image *decoded, prelu_err *err)
 {
     double start = now_ms();
+    r->average = t->average;
     prelu_status st = resize_all(r, o, m, t, decoded, err);
     if (!st)
         st = cut_views(r, o, m, t, err);
@@ -148,47 +144,102 @@ static int draft_side(const outline *o, const prelu_preprocess *p)
     return side;
 }
 
+static void deinit_all(prelu_prepared *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        prelu_prepared_deinit(&p[i]);
+}
+
+/* All sizes are checked before anything of them exists. */
+static prelu_status outline_all(outline *o, const prelu_member *members, size_t n,
+                                const prelu_jpeg_info *info, const prelu_image_limits *limits,
+                                prelu_err *err)
+{
+    if (n < 1 || n > PRELU_MAX_MEMBERS)
+        return prelu_fail(err, PRELU_E_ARG, "%zu models; 1..%d", n, PRELU_MAX_MEMBERS);
+    for (size_t i = 0; i < n; i++)
+        PRELU_TRY(outline_of(&o[i], members[i].test, members[i].model, info->width, info->height,
+                             limits, err));
+    return PRELU_OK;
+}
+
+/* Models whose drafts ask for different sizes get decodings of their own, as each would alone. */
+static prelu_status decode_all(prelu_prepared *r, const outline *o, const prelu_member *members,
+                               size_t n, const void *jpeg, size_t len,
+                               const prelu_image_limits *limits, prelu_err *err)
+{
+    prelu_image decoded = {.data = NULL};
+    prelu_status st = PRELU_OK;
+    int have = -1;
+    for (size_t i = 0; i < n && !st; i++) {
+        const prelu_model *m = members[i].model;
+        const int side = draft_side(&o[i], &m->preprocess);
+        const double start = now_ms();
+        if (side != have) {
+            prelu_image_deinit(&decoded);
+            st = prelu_jpeg_decode(&decoded, jpeg, len, side, limits, &r[i].info, err);
+            r[i].decode_ms = now_ms() - start;
+            have = side;
+        } else {
+            r[i].info = r[i - 1].info;
+        }
+        if (!st)
+            st = prepare_decoded(&r[i], &o[i], m, members[i].test, &decoded, err);
+    }
+    prelu_image_deinit(&decoded);
+    return st;
+}
+
+prelu_status prelu_ensemble_prepare(prelu_prepared *out, const prelu_member *members, size_t n,
+                                    const void *jpeg, size_t len, const prelu_image_limits *limits,
+                                    prelu_err *err)
+{
+    prelu_prepared r[PRELU_MAX_MEMBERS] = {{.n_images = 0}};
+    prelu_jpeg_info info;
+    outline o[PRELU_MAX_MEMBERS];
+    PRELU_TRY(prelu_jpeg_probe(&info, jpeg, len, limits, err));
+    PRELU_TRY(outline_all(o, members, n, &info, limits, err));
+    const prelu_status st = decode_all(r, o, members, n, jpeg, len, limits, err);
+    if (st)
+        deinit_all(r, n);
+    else
+        memcpy(out, r, n * sizeof *r);
+    return st;
+}
+
+prelu_status prelu_ensemble_prepare_image(prelu_prepared *out, const prelu_member *members,
+                                          size_t n, const prelu_image *image,
+                                          const prelu_image_limits *limits, prelu_err *err)
+{
+    const prelu_jpeg_info info = {image->width, image->height, 1, 3, false};
+    prelu_prepared r[PRELU_MAX_MEMBERS] = {{.n_images = 0}};
+    outline o[PRELU_MAX_MEMBERS];
+    prelu_status st = outline_all(o, members, n, &info, limits, err);
+    for (size_t i = 0; i < n && !st; i++) {
+        r[i].info = info;
+        st = prepare_decoded(&r[i], &o[i], members[i].model, members[i].test, image, err);
+    }
+    if (st)
+        deinit_all(r, n <= PRELU_MAX_MEMBERS ? n : 0);
+    else
+        memcpy(out, r, n * sizeof *r);
+    return st;
+}
+
 prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m, const prelu_test *test,
                                  const void *jpeg, size_t len, const prelu_image_limits *limits,
                                  prelu_err *err)
 {
-    prelu_prepared r = {.n_images = 0};
-    prelu_image decoded = {.data = NULL};
-    double start = now_ms();
-    outline o;
-    prelu_status st;
-    PRELU_TRY(prelu_jpeg_probe(&r.info, jpeg, len, limits, err));
-    PRELU_TRY(outline_of(&o, test, m, r.info.width, r.info.height, limits, err));
-    st = prelu_jpeg_decode(&decoded, jpeg, len, draft_side(&o, &m->preprocess), limits, &r.info,
-                           err);
-    if (st)
-        goto out;
-    r.decode_ms = now_ms() - start;
-    st = prepare_decoded(&r, &o, m, test, &decoded, err);
-out:
-    prelu_image_deinit(&decoded);
-    if (st)
-        prelu_prepared_deinit(&r);
-    else
-        *out = r;
-    return st;
+    const prelu_member one = {m, test};
+    return prelu_ensemble_prepare(out, &one, 1, jpeg, len, limits, err);
 }
 
 prelu_status prelu_model_prepare_image(prelu_prepared *out, const prelu_model *m,
                                        const prelu_test *test, const prelu_image *image,
                                        const prelu_image_limits *limits, prelu_err *err)
 {
-    prelu_prepared r = {.n_images = 0};
-    outline o;
-    prelu_status st;
-    r.info = (prelu_jpeg_info){image->width, image->height, 1, 3, false};
-    PRELU_TRY(outline_of(&o, test, m, image->width, image->height, limits, err));
-    st = prepare_decoded(&r, &o, m, test, image, err);
-    if (st)
-        prelu_prepared_deinit(&r);
-    else
-        *out = r;
-    return st;
+    const prelu_member one = {m, test};
+    return prelu_ensemble_prepare_image(out, &one, 1, image, limits, err);
 }
 
 void prelu_prepared_deinit(prelu_prepared *p)
@@ -197,162 +248,4 @@ void prelu_prepared_deinit(prelu_prepared *p)
         prelu_image_deinit(&p->images[i]);
     prelu_free(p->views);
     memset(p, 0, sizeof *p);
-}
-
-/* Which views run together, and where their rows go. */
-typedef struct passes {
-    const prelu_view *views;
-    size_t n, classes, rows;
-    size_t *first; /* row of each view's first score, and the number of all rows */
-    bool *done;
-    float *scores;
-} passes;
-
-static bool same_size(const prelu_view *a, const prelu_view *b)
-{
-    return a->width == b->width && a->height == b->height;
-}
-
-/* Views of one size have as many rows each; only different sizes need to be looked at. */
-static prelu_status place_rows(passes *p, const prelu_plan *plan, prelu_err *err)
-{
-    prelu_plan_cost cost = {.rows = p->rows / p->n};
-    bool one_size = true;
-    for (size_t i = 0; i < p->n; i++) {
-        if (p->views[i].width < 1 || p->views[i].height < 1)
-            return prelu_fail(err, PRELU_E_ARG, "view %zu is %d x %d", i, p->views[i].width,
-                              p->views[i].height);
-        one_size = one_size && same_size(&p->views[i], &p->views[0]);
-    }
-    for (size_t i = 0; i < p->n; i++) {
-        const prelu_view *v = &p->views[i];
-        if (!one_size && (i == 0 || !same_size(v, v - 1)))
-            PRELU_TRY(prelu_plan_measure(plan, v->height, v->width, &cost, err));
-        p->first[i + 1] = p->first[i] + cost.rows;
-    }
-    if (p->first[p->n] != p->rows)
-        return prelu_fail(err, PRELU_E_FORMAT, "%zu views give %zu rows, not %zu", p->n,
-                          p->first[p->n], p->rows);
-    return PRELU_OK;
-}
-
-/* The views of number pick[0..n-1], which have one size. */
-static prelu_status run_pass(prelu_session *s, const passes *p, const size_t *pick, size_t n,
-                             prelu_err *err)
-{
-    prelu_view views[PASS_VIEWS];
-    size_t count, each = (p->first[pick[0] + 1] - p->first[pick[0]]) * p->classes;
-    for (size_t i = 0; i < n; i++)
-        views[i] = p->views[pick[i]];
-    PRELU_TRY(prelu_session_reshape(s, (int64_t)n, views[0].height, views[0].width, err));
-    PRELU_TRY(prelu_session_set_views(s, views, n, err));
-    PRELU_TRY(prelu_session_run(s, err));
-    PRELU_TRY(prelu_shape_count(prelu_session_output_shape(s, PRELU_OUTPUT_PROB), &count, err));
-    if (count != n * each)
-        return prelu_fail(err, PRELU_E_FORMAT, "%zu scores of %zu views, not %zu", count, n,
-                          n * each);
-    const float *from = prelu_session_output(s, PRELU_OUTPUT_PROB);
-    for (size_t i = 0; i < n; i++)
-        memcpy(p->scores + p->first[pick[i]] * p->classes, from + i * each, each * sizeof *from);
-    return PRELU_OK;
-}
-
-static prelu_status run_passes(prelu_session *s, const passes *p, prelu_err *err)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        const prelu_view *v = &p->views[i];
-        size_t pick[PASS_VIEWS], n = 0;
-        size_t most = PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
-        most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
-        for (size_t k = i; k < p->n && n < most && !p->done[i]; k++)
-            if (!p->done[k] && same_size(v, &p->views[k]))
-                pick[n++] = k;
-        for (size_t k = 0; k < n; k++)
-            p->done[pick[k]] = true;
-        if (n)
-            PRELU_TRY(run_pass(s, p, pick, n, err));
-    }
-    return PRELU_OK;
-}
-
-prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n, int classes,
-                             float *scores, size_t rows, prelu_err *err)
-{
-    passes p = {.views = views, .n = n, .classes = (size_t)classes, .rows = rows, .scores = scores};
-    prelu_status st;
-    if (n < 1)
-        return prelu_fail(err, PRELU_E_ARG, "%zu views to run", n);
-    p.first = prelu_calloc(n + 1, sizeof *p.first);
-    p.done = prelu_calloc(n, sizeof *p.done);
-    if (p.first && p.done)
-        st = place_rows(&p, prelu_session_plan(s), err);
-    else
-        st = prelu_fail(err, PRELU_E_NOMEM, "%zu views", n);
-    if (!st)
-        st = run_passes(s, &p, err);
-    prelu_free(p.first);
-    prelu_free(p.done);
-    return st;
-}
-
-/* Put (c, score) into the first `n` of `top`, best first; an equal score goes behind. */
-static void top_insert(prelu_prediction *top, size_t n, size_t room, int c, double score)
-{
-    size_t at = n;
-    while (at > 0 && top[at - 1].score < score)
-        at--;
-    if (at >= room)
-        return;
-    if (n == room)
-        n--;
-    memmove(top + at + 1, top + at, (n - at) * sizeof *top);
-    top[at] = (prelu_prediction){.class_index = c, .score = score};
-}
-
-/* The mean over groups of rows of the groups' means, for class c. */
-static double mean_of(const float *scores, size_t classes, size_t c, const size_t *rows, size_t n)
-{
-    double all = 0;
-    for (size_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (size_t r = 0; r < rows[i]; r++, scores += classes)
-            sum += (double)scores[c];
-        all += sum / (double)rows[i];
-    }
-    return all / (double)n;
-}
-
-static prelu_status rank_groups(const prelu_model *m, const float *scores, const size_t *rows,
-                                size_t n_groups, size_t top_k, prelu_prediction *top, double *mean,
-                                prelu_err *err)
-{
-    size_t classes = (size_t)m->classes, n = 0;
-    bool empty = n_groups < 1;
-    for (size_t i = 0; i < n_groups; i++)
-        empty = empty || rows[i] < 1;
-    if (empty || top_k < 1 || top_k > classes)
-        return prelu_fail(err, PRELU_E_ARG, "top %zu of %zu classes over %s rows", top_k, classes,
-                          empty ? "no" : "some");
-    for (size_t c = 0; c < classes; c++) {
-        double score = mean_of(scores, classes, c, rows, n_groups);
-        if (!isfinite(score))
-            return prelu_fail(err, PRELU_E_FORMAT, "the score of class %zu is not finite", c);
-        if (mean)
-            mean[c] = score;
-        top_insert(top, n, top_k, (int)c, score);
-        n += n < top_k;
-    }
-    return PRELU_OK;
-}
-
-prelu_status prelu_model_rank(const prelu_model *m, const float *scores, size_t rows, size_t top_k,
-                              prelu_prediction *top, double *mean, prelu_err *err)
-{
-    return rank_groups(m, scores, &rows, 1, top_k, top, mean, err);
-}
-
-prelu_status prelu_prepared_rank(const prelu_prepared *p, const prelu_model *m, const float *scores,
-                                 size_t top_k, prelu_prediction *top, double *mean, prelu_err *err)
-{
-    return rank_groups(m, scores, p->rows, (size_t)p->n_images, top_k, top, mean, err);
 }

@@ -29,6 +29,14 @@ prelu_status prelu_mode_parse(prelu_mode *out, const char *text, prelu_err *err)
                       "mode '%.20s' is none of: center, 10view, dense, multiscale", text);
 }
 
+prelu_status prelu_average_parse(prelu_average *out, const char *text, prelu_err *err)
+{
+    if (strcmp(text, "prob") != 0 && strcmp(text, "logit") != 0)
+        return prelu_fail(err, PRELU_E_ARG, "average '%.20s' is neither prob nor logit", text);
+    *out = text[0] == 'l' ? PRELU_AVERAGE_LOGIT : PRELU_AVERAGE_PROB;
+    return PRELU_OK;
+}
+
 /* A decimal number of 1 to 5 digits; what follows it. NULL: there is none. */
 static const char *read_number(int *out, const char *text)
 {

@@ -25,6 +25,8 @@ typedef struct option {
 static const option table[] = {
     {"model", LIST, AT(models), NULL, 0, 0, "[NAME=]PATH",
      "ONNX classifier to serve; repeatable, the first is the default (default: the bundled one)"},
+    {"ensemble", LIST, AT(ensembles), NULL, 0, 0, "NAME=A,B",
+     "the mean of models' scores under a name of its own; repeatable, labels must agree"},
     {"preprocess", LIST, AT(preprocess), NULL, 0, 0, "[NAME=]FILE",
      "preprocessing of a foreign model: a JSON file, or imagenet, caffe, raw"},
     {"labels", LIST, AT(labels), NULL, 0, 0, "[NAME=]FILE",

@@ -37,6 +37,7 @@ typedef enum srv_log_format { SRV_LOG_JSON, SRV_LOG_TEXT } srv_log_format;
 /** Sizes in bytes, times in nanoseconds. */
 typedef struct srv_config {
     srv_list models, preprocess, labels; /* [NAME=]PATH */
+    srv_list ensembles;                  /* NAME=MODEL,MODEL */
     char *host, *port_file, *config;     /* NULL when not given, host aside */
     int64_t port, threads, http_threads; /* threads 0 = as many as this process may use */
     int64_t precision, mode;             /* prelu_precision, prelu_mode */

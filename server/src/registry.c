@@ -109,6 +109,15 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
     return PRELU_OK;
 }
 
+static void add_entry(srv_registry *r, srv_model *m)
+{
+    srv_entry *e = &r->entries[r->n_entries++];
+    *e = (srv_entry){.members = {m}, .n = 1};
+    memcpy(e->name, m->name, sizeof e->name);
+    memcpy(e->version, m->version, sizeof e->version);
+    memcpy(e->sha256, m->sha256, sizeof e->sha256);
+}
+
 static prelu_status add(srv_registry *r, const char *text, const srv_config *config,
                         prelu_pool *pool, prelu_err *err)
 {
@@ -124,8 +133,59 @@ static prelu_status add(srv_registry *r, const char *text, const srv_config *con
     snprintf(m->version, sizeof m->version, "1");
     PRELU_TRY(load_file(m, path, config, pool, err));
     m->load_seconds = (double)(srv_now() - start) * 1e-9;
+    add_entry(r, m);
     prelu_log(PRELU_LOG_INFO, "model %s loaded in %.1f ms: %d classes, crop %d, sha256 %s", m->name,
               m->load_seconds * 1e3, m->model->classes, m->model->preprocess.crop, m->sha256);
+    return PRELU_OK;
+}
+
+/* "a,b": models by name. */
+static prelu_status take_members(srv_registry *r, srv_entry *e, const char *list, prelu_err *err)
+{
+    for (const char *next = list; next;) {
+        const size_t len = strcspn(next, ",");
+        srv_model *found = NULL;
+        for (int i = 0; i < r->n; i++)
+            if (strlen(r->models[i].name) == len && memcmp(r->models[i].name, next, len) == 0)
+                found = &r->models[i];
+        if (!found)
+            return prelu_fail(err, PRELU_E_ARG, "--ensemble %s: no --model is named \"%.*s\"",
+                              e->name, (int)(len < 128 ? len : 128), next);
+        if (e->n == PRELU_MAX_MEMBERS)
+            return prelu_fail(err, PRELU_E_ARG, "--ensemble %s: more than %d models", e->name,
+                              PRELU_MAX_MEMBERS);
+        e->members[e->n++] = found;
+        next = next[len] ? next + len + 1 : NULL;
+    }
+    return PRELU_OK;
+}
+
+/* NAME=a,b */
+static prelu_status add_ensemble(srv_registry *r, const char *text, prelu_err *err)
+{
+    const prelu_model *models[PRELU_MAX_MEMBERS];
+    char digests[PRELU_MAX_MEMBERS * 64 + 1];
+    prelu_err why = {0};
+    size_t len;
+    const char *list = srv_config_split(text, &len);
+    srv_entry *e = &r->entries[r->n_entries];
+    *e = (srv_entry){.version = "1"};
+    if (len == 0 || len >= sizeof e->name)
+        return prelu_fail(err, PRELU_E_ARG, "--ensemble: not of the form NAME=MODEL,MODEL");
+    memcpy(e->name, text, len);
+    if (srv_registry_find(r, e->name))
+        return prelu_fail(err, PRELU_E_ARG, "--ensemble: %s is already the name of a model",
+                          e->name);
+    PRELU_TRY(take_members(r, e, list, err));
+    for (int i = 0; i < e->n; i++) {
+        models[i] = e->members[i]->model;
+        memcpy(digests + 64 * i, e->members[i]->sha256, 64);
+    }
+    const prelu_status st = prelu_ensemble_check(models, (size_t)e->n, &why);
+    if (st)
+        return prelu_fail(err, st, "ensemble %s: %s", e->name, why.text);
+    srv_sha256_hex(e->sha256, digests, 64 * (size_t)e->n);
+    r->n_entries++;
     return PRELU_OK;
 }
 
@@ -136,10 +196,12 @@ prelu_status srv_registry_load(srv_registry *r, const srv_config *config, prelu_
     memset(r, 0, sizeof *r);
     if (config->models.n == 0) {
         PRELU_TRY(bundled_path(path, sizeof path, err));
-        return add(r, path, config, pool, err);
+        PRELU_TRY(add(r, path, config, pool, err));
     }
     for (int i = 0; i < config->models.n; i++)
         PRELU_TRY(add(r, config->models.text[i], config, pool, err));
+    for (int i = 0; i < config->ensembles.n; i++)
+        PRELU_TRY(add_ensemble(r, config->ensembles.text[i], err));
     return PRELU_OK;
 }
 
@@ -150,13 +212,13 @@ void srv_registry_deinit(srv_registry *r)
         prelu_plan_destroy(&r->models[i].plan);
         prelu_model_destroy(&r->models[i].model);
     }
-    r->n = 0;
+    r->n = r->n_entries = 0;
 }
 
-srv_model *srv_registry_find(srv_registry *r, const char *name)
+srv_entry *srv_registry_find(srv_registry *r, const char *name)
 {
-    for (int i = 0; i < r->n; i++)
-        if (!name || strcmp(r->models[i].name, name) == 0)
-            return &r->models[i];
+    for (int i = 0; i < r->n_entries; i++)
+        if (!name || strcmp(r->entries[i].name, name) == 0)
+            return &r->entries[i];
     return NULL;
 }

@@ -17,12 +17,24 @@ typedef struct srv_model {
     char no_dense[256]; /* why not: names the node */
     double load_seconds;
     int index;               /* in the registry */
+    char group[2][2];        /* addresses that name batches: [dense][average] */
     _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */
 } srv_model;
 
+/** What ?model= names: a model, or an ensemble of several with the same classes. */
+typedef struct srv_entry {
+    char name[129];
+    char version[16];
+    char sha256[65]; /* the model's; of an ensemble, of its models' digests, one after another */
+    srv_model *members[PRELU_MAX_MEMBERS];
+    int n;
+} srv_entry;
+
 typedef struct srv_registry {
-    int n; /* at least 1 once loaded; the first is the default */
+    int n; /* at least 1 once loaded */
     srv_model models[SRV_MAX_LIST];
+    int n_entries; /* the models in their order, of which the first is the default; ensembles */
+    srv_entry entries[2 * SRV_MAX_LIST];
 } srv_registry;
 
 /** Load what the configuration names, or the bundled model: cifar10.onnx in ../share/prelu/models
@@ -33,5 +45,5 @@ PRELU_MUST_CHECK prelu_status srv_registry_load(srv_registry *r, const srv_confi
                                                 prelu_pool *pool, prelu_err *err);
 void srv_registry_deinit(srv_registry *r);
 /** @param name  NULL = the default. NULL if there is none of that name. */
-srv_model *srv_registry_find(srv_registry *r, const char *name);
+srv_entry *srv_registry_find(srv_registry *r, const char *name);
 #endif

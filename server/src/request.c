@@ -16,8 +16,8 @@ enum { MIN_SCALE = 32, MAX_SCALE = 2048 };
 typedef struct request {
     srv_app *app;
     srv_exchange *x; /* not to be touched once answered */
-    srv_model *model;
-    prelu_test test;
+    const srv_entry *entry;
+    prelu_test tests[PRELU_MAX_MEMBERS]; /* resolved with the entry's models */
     size_t top_k;
     bool multipart;
     atomic_int refs;
@@ -64,43 +64,64 @@ static prelu_status read_scales(prelu_test *t, const char *text, prelu_err *err)
     return PRELU_OK;
 }
 
-static prelu_status resolve(request *r, prelu_err *err)
+/* The one test of the query, made complete for each model. */
+static prelu_status resolve(request *r, const prelu_test *test, prelu_err *err)
 {
-    const srv_model *m = r->model;
-    prelu_err why = {0};
-    prelu_status st = prelu_test_resolve(&r->test, m->model, m->dense, &why);
-    if (!st)
-        return PRELU_OK;
-    return prelu_fail(err, PRELU_E_ARG, "%s",
-                      st == PRELU_E_UNSUPPORTED && m->no_dense[0] ? m->no_dense : why.text);
+    for (int i = 0; i < r->entry->n; i++) {
+        const srv_model *m = r->entry->members[i];
+        prelu_err why = {0};
+        r->tests[i] = *test;
+        const prelu_status st = prelu_test_resolve(&r->tests[i], m->model, m->dense, &why);
+        if (st)
+            return prelu_fail(err, PRELU_E_ARG, "%s",
+                              st == PRELU_E_UNSUPPORTED && m->no_dense[0] ? m->no_dense : why.text);
+    }
+    return PRELU_OK;
 }
 
-static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
+static prelu_status check_keys(const srv_query *q, prelu_err *err)
 {
-    static const char *const known[] = {"top_k", "mode", "scales", "model"};
+    static const char *const known[] = {"top_k", "mode", "scales", "model", "average"};
     for (int i = 0; i < q->n; i++) {
         bool ok = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             ok = ok || strcmp(q->key[i], known[k]) == 0;
         if (!ok)
             return prelu_fail(err, PRELU_E_ARG,
-                              "unknown query parameter; known are top_k, mode, scales, model");
+                              "unknown query parameter; known are top_k, mode, scales, model, "
+                              "average");
     }
-    const char *name = srv_query_get(q, "model");
-    const char *mode = srv_query_get(q, "mode"), *top_k = srv_query_get(q, "top_k");
-    r->model = srv_registry_find(&r->app->registry, name);
-    if (!r->model)
-        return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
-    prelu_err ignored = {0}; /* its text may show the client's bytes */
-    if (mode && prelu_mode_parse(&r->test.mode, mode, &ignored))
+    return PRELU_OK;
+}
+
+/* How the picture is to be tested. Texts do not show the client's bytes. */
+static prelu_status read_test(request *r, const srv_query *q, prelu_err *err)
+{
+    const char *mode = srv_query_get(q, "mode"), *average = srv_query_get(q, "average");
+    prelu_test t = {.mode = (prelu_mode)r->app->config->mode};
+    prelu_err ignored = {0};
+    if (mode && prelu_mode_parse(&t.mode, mode, &ignored))
         return prelu_fail(err, PRELU_E_ARG, "mode is not one of center, 10view, dense, multiscale");
+    if (average && prelu_average_parse(&t.average, average, &ignored))
+        return prelu_fail(err, PRELU_E_ARG, "average is neither prob nor logit");
     if (srv_query_get(q, "scales"))
-        PRELU_TRY(read_scales(&r->test, srv_query_get(q, "scales"), err));
-    PRELU_TRY(resolve(r, err));
+        PRELU_TRY(read_scales(&t, srv_query_get(q, "scales"), err));
+    return resolve(r, &t, err);
+}
+
+static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
+{
+    const char *top_k = srv_query_get(q, "top_k");
+    PRELU_TRY(check_keys(q, err));
+    r->entry = srv_registry_find(&r->app->registry, srv_query_get(q, "model"));
+    if (!r->entry)
+        return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
+    PRELU_TRY(read_test(r, q, err));
+    const int classes = r->entry->members[0]->model->classes;
     long k = (long)r->top_k;
     if (top_k)
         PRELU_TRY(srv_query_number(&k, "top_k", top_k, 1, 999999999, err));
-    r->top_k = k < r->model->model->classes ? (size_t)k : (size_t)r->model->model->classes;
+    r->top_k = k < classes ? (size_t)k : (size_t)classes;
     return PRELU_OK;
 }
 
@@ -141,7 +162,6 @@ void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
     }
     r->app = app;
     r->x = x;
-    r->test.mode = (prelu_mode)app->config->mode;
     r->top_k = (size_t)app->config->top_k;
     atomic_init(&r->refs, 1);
     snprintf(r->id, sizeof r->id, "%s", info->id);
@@ -169,7 +189,7 @@ static srv_json *predictions(const request *r, const srv_task *t)
 {
     srv_json *list = srv_json_array();
     for (size_t i = 0; i < r->top_k; i++) {
-        const prelu_label *l = &r->model->model->labels[t->top[i].class_index];
+        const prelu_label *l = &r->entry->members[0]->model->labels[t->top[i].class_index];
         srv_json *p = srv_json_object();
         srv_json_set_int(p, "class", t->top[i].class_index);
         srv_json_set_text(p, "id", l->id);
@@ -183,8 +203,8 @@ static srv_json *predictions(const request *r, const srv_task *t)
 static void set_result(srv_json *o, const request *r, const srv_task *t, double total)
 {
     srv_json *image = srv_json_object(), *timing = srv_json_object();
-    srv_json_set_text(o, "model", r->model->name);
-    srv_json_set_text(o, "mode", prelu_mode_name(r->test.mode));
+    srv_json_set_text(o, "model", r->entry->name);
+    srv_json_set_text(o, "mode", prelu_mode_name(r->tests[0].mode));
     srv_json_set_int(o, "views", (int64_t)t->n_rows);
     srv_json_set(o, "predictions", predictions(r, t));
     srv_json_set_int(image, "width", t->info.width);
@@ -239,8 +259,8 @@ static void add_headers(const request *r, srv_reply *reply, double total)
         queue = fmax(queue, t->queue_ms);
         infer = fmax(infer, t->infer_ms);
     }
-    srv_reply_header(reply, "X-Model", "%s@%s sha256:%s", r->model->name, r->model->version,
-                     r->model->sha256);
+    srv_reply_header(reply, "X-Model", "%s@%s sha256:%s", r->entry->name, r->entry->version,
+                     r->entry->sha256);
     srv_reply_header(reply, "Server-Timing",
                      "decode;dur=%.3f, prepare;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f, "
                      "total;dur=%.3f",
@@ -311,16 +331,23 @@ static void task_done(srv_task *t)
 
 /* ---- after the body ---- */
 
-/* Of a whole picture that depends on its size. One that cannot be read costs nothing later. */
-static size_t units_of(const srv_task *t)
+/* The work of each model; of a whole picture that depends on its size. One that cannot be read
+ * costs nothing later. */
+static void fill_runs(request *r, srv_task *t)
 {
-    const request *r = t->owner;
     const prelu_image_limits limits = {.max_pixels = (size_t)r->app->config->max_pixels};
     prelu_jpeg_info info = {.width = 1, .height = 1};
     prelu_err ignored = {0};
-    if (t->test.dense && prelu_jpeg_probe(&info, t->jpeg, t->len, &limits, &ignored) != PRELU_OK)
-        return 1;
-    return prelu_test_units(&t->test, t->model->model, info.width, info.height);
+    const bool unread = r->tests[0].dense &&
+                        prelu_jpeg_probe(&info, t->jpeg, t->len, &limits, &ignored) != PRELU_OK;
+    t->n_runs = (size_t)r->entry->n;
+    for (size_t i = 0; i < t->n_runs; i++) {
+        srv_run *run = &t->runs[i];
+        run->model = r->entry->members[i];
+        run->test = r->tests[i];
+        run->work.units =
+            unread ? 1 : prelu_test_units(&run->test, run->model->model, info.width, info.height);
+    }
 }
 
 static prelu_status split_body(request *r, const srv_request_info *info, prelu_err *err)
@@ -344,15 +371,13 @@ static prelu_status split_body(request *r, const srv_request_info *info, prelu_e
         return prelu_fail(err, PRELU_E_NOMEM, "%zu tasks", r->n);
     for (size_t i = 0; i < r->n; i++) {
         srv_task *t = &r->tasks[i];
-        t->model = r->model;
-        t->test = r->test;
         t->top_k = r->top_k;
         t->jpeg = r->parts ? r->parts[i].data : info->body;
         t->len = r->parts ? r->parts[i].len : info->body_len;
         t->owner = r;
         t->wanted = task_wanted;
         t->done = task_done;
-        t->work.units = units_of(t);
+        fill_runs(r, t);
     }
     return PRELU_OK;
 }
@@ -375,7 +400,8 @@ void srv_classify_request(srv_app *app, srv_exchange *x)
     }
     size_t units = 0, n = r->n;
     for (size_t i = 0; i < n; i++)
-        units += r->tasks[i].work.units;
+        for (size_t k = 0; k < r->tasks[i].n_runs; k++)
+            units += r->tasks[i].runs[k].work.units;
     if (srv_workers_reserve(app->workers, units, &err)) {
         refuse_busy(app, units, &err, &reply, info->id);
         srv_exchange_reply(x, &reply);

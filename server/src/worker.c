@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { MAX_SLOTS = 256, MAX_TASKS = 1024 };
+enum { MAX_SLOTS = 256, MAX_RUNS = 1024 };
 /* A batch should not take longer than this, so that what comes next need not wait for it. */
 static const int64_t batch_time = 250 * INT64_C(1000000);
 
@@ -19,7 +19,7 @@ typedef struct slot {
     prelu_view *views;
     float *scores;
     size_t cap_views, cap_scores;
-    srv_work *works[MAX_TASKS];
+    srv_work *works[MAX_RUNS];
 } slot;
 
 struct srv_workers {
@@ -88,53 +88,116 @@ static void delay_over(void *ctx)
 
 static void finish(srv_workers *w, srv_task *t)
 {
-    prelu_prepared_deinit(&t->prepared);
+    prelu_free(t->means);
+    t->means = NULL;
     if (t->err.code == PRELU_OK)
-        srv_metrics_image(w->metrics, (int)t->test.mode, t->top[0].score);
+        srv_metrics_image(w->metrics, (int)t->runs[0].test.mode, t->top[0].score);
     t->done(t); /* the last use of t */
     atomic_fetch_sub(&w->active, 1);
 }
 
-static void drop(srv_workers *w, srv_task *t, srv_stage stage)
+/* What every model said, in their order; times of models add up. */
+static void join(srv_task *t)
 {
-    srv_metrics_cancelled(w->metrics, stage);
-    (void)prelu_fail(&t->err, PRELU_E_CANCELLED, "nobody waits for the answer");
-    finish(w, t);
+    const int classes = t->runs[0].model->model->classes;
+    const double *means[PRELU_MAX_MEMBERS];
+    prelu_status st = PRELU_OK;
+    for (size_t i = 0; i < t->n_runs; i++) {
+        const srv_run *r = &t->runs[i];
+        means[i] = r->mean;
+        t->queue_ms = r->queue_ms > t->queue_ms ? r->queue_ms : t->queue_ms;
+        t->infer_ms += r->infer_ms;
+        if (r->err.code && !t->err.code)
+            t->err = r->err;
+    }
+    if (t->err.code)
+        return;
+    t->top = prelu_calloc(t->top_k, sizeof *t->top);
+    if (t->top)
+        st = prelu_ensemble_rank(means, t->n_runs, classes, t->runs[0].test.average, t->top_k,
+                                 t->top, t->means, &t->err);
+    else
+        st = prelu_fail(&t->err, PRELU_E_NOMEM, "%zu predictions", t->top_k);
+    if (st)
+        (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st));
+}
+
+static void run_done(srv_workers *w, srv_run *r)
+{
+    srv_task *t = r->task;
+    prelu_prepared_deinit(&r->prepared);
+    if (atomic_fetch_sub(&t->left, 1) == 1) {
+        join(t);
+        finish(w, t);
+    }
+}
+
+static const char nobody[] = "nobody waits for the answer";
+
+static void release(srv_workers *w, const srv_task *t)
+{
+    for (size_t i = 0; i < t->n_runs; i++)
+        srv_queue_release(&w->queue, t->runs[i].work.units);
+}
+
+static prelu_status prepare(srv_workers *w, srv_task *t, prelu_err *err)
+{
+    const size_t classes = (size_t)t->runs[0].model->model->classes;
+    prelu_member members[PRELU_MAX_MEMBERS];
+    prelu_prepared prepared[PRELU_MAX_MEMBERS];
+    size_t count;
+    PRELU_TRY(prelu_mul(t->n_runs, classes, &count, err));
+    t->means = prelu_calloc(count, sizeof *t->means);
+    if (!t->means)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu scores", count);
+    for (size_t i = 0; i < t->n_runs; i++)
+        members[i] = (prelu_member){t->runs[i].model->model, &t->runs[i].test};
+    PRELU_TRY(
+        prelu_ensemble_prepare(prepared, members, t->n_runs, t->jpeg, t->len, &w->opt.limits, err));
+    t->info = prepared[0].info;
+    for (size_t i = 0; i < t->n_runs; i++) {
+        srv_run *r = &t->runs[i];
+        r->task = t;
+        r->prepared = prepared[i];
+        r->mean = t->means + i * classes;
+        r->work.group = &r->model->group[r->test.dense != NULL][r->test.average];
+        t->n_rows += r->prepared.n_rows;
+        t->decode_ms += r->prepared.decode_ms;
+        t->prepare_ms += r->prepared.prepare_ms;
+    }
+    return PRELU_OK;
 }
 
 static void prepare_job(void *ctx)
 {
     srv_task *t = ctx;
     srv_workers *w = t->workers;
+    const size_t n = t->n_runs;
     atomic_fetch_sub(&w->unbegun, 1);
     if (!t->wanted(t)) {
-        srv_queue_release(&w->queue, t->work.units);
-        drop(w, t, SRV_STAGE_DECODE);
-        return;
+        srv_metrics_cancelled(w->metrics, SRV_STAGE_DECODE);
+        (void)prelu_fail(&t->err, PRELU_E_CANCELLED, nobody);
+    } else {
+        const prelu_status st = prepare(w, t, &t->err);
+        if (st)
+            (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st)); /* if it gave no text */
     }
-    prelu_status st = prelu_model_prepare(&t->prepared, t->model->model, &t->test, t->jpeg, t->len,
-                                          &w->opt.limits, &t->err);
-    if (st) {
-        srv_queue_release(&w->queue, t->work.units);
-        memset(&t->prepared, 0, sizeof t->prepared);
-        (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st)); /* if it gave no text */
+    if (t->err.code) {
+        release(w, t);
         finish(w, t);
         return;
     }
-    t->n_rows = t->prepared.n_rows;
-    t->info = t->prepared.info;
-    t->decode_ms = t->prepared.decode_ms;
-    t->prepare_ms = t->prepared.prepare_ms;
     srv_metrics_stage(w->metrics, SRV_STAGE_DECODE, t->decode_ms * 1e-3);
     srv_metrics_stage(w->metrics, SRV_STAGE_PREPARE, t->prepare_ms * 1e-3);
-    t->work.group = t->test.dense ? (const void *)&t->model->dense : (const void *)t->model;
-    srv_queue_push(&w->queue, &t->work);
+    atomic_store(&t->left, n);
+    for (size_t i = 0; i < n; i++) /* the last may end the task */
+        srv_queue_push(&w->queue, &t->runs[i].work);
     kick(w);
 }
 
-static srv_task *task_of(srv_work *work)
+static srv_run *run_of(srv_work *work)
 {
-    return (srv_task *)(void *)((char *)work - offsetof(srv_task, work));
+    return (srv_run *)(void *)((char *)work - offsetof(srv_run, work));
 }
 
 /* Grow *block, whose contents need not live on, to at least n elements. */
@@ -156,24 +219,24 @@ typedef struct totals {
     size_t views, rows, units;
 } totals;
 
-static totals totals_of(srv_task *const *tasks, size_t n)
+static totals totals_of(srv_run *const *runs, size_t n)
 {
     totals all = {0};
     for (size_t i = 0; i < n; i++) {
-        all.views += tasks[i]->prepared.n_views;
-        all.rows += tasks[i]->prepared.n_rows;
-        all.units += tasks[i]->work.units;
+        all.views += runs[i]->prepared.n_views;
+        all.rows += runs[i]->prepared.n_rows;
+        all.units += runs[i]->work.units;
     }
     return all;
 }
 
-/* Views of n tasks of one model and one plan through the slot's session; scores in order into
+/* Views of n pictures of one model and one plan through the slot's session; scores in order into
  * slot->scores. */
-static prelu_status run_views(slot *s, srv_task **tasks, size_t n, prelu_err *err)
+static prelu_status run_views(slot *s, srv_run **runs, size_t n, prelu_err *err)
 {
-    srv_model *m = tasks[0]->model;
-    const bool dense = tasks[0]->test.dense != NULL;
-    const totals all = totals_of(tasks, n);
+    srv_model *m = runs[0]->model;
+    const bool dense = runs[0]->test.dense != NULL;
+    const totals all = totals_of(runs, n);
     size_t classes = (size_t)m->model->classes, at = 0, count;
     void *views = s->views, *scores = s->scores;
     PRELU_TRY(prelu_mul(all.rows, classes, &count, err));
@@ -184,7 +247,7 @@ static prelu_status run_views(slot *s, srv_task **tasks, size_t n, prelu_err *er
     if (!room)
         return prelu_fail(err, PRELU_E_NOMEM, "%zu rows of %zu scores", all.rows, classes);
     for (size_t i = 0; i < n; i++) {
-        const prelu_prepared *p = &tasks[i]->prepared;
+        const prelu_prepared *p = &runs[i]->prepared;
         memcpy(s->views + at, p->views, p->n_views * sizeof *s->views);
         at += p->n_views;
     }
@@ -192,55 +255,45 @@ static prelu_status run_views(slot *s, srv_task **tasks, size_t n, prelu_err *er
     if (!*session)
         PRELU_TRY(prelu_session_create(session, dense ? m->dense : m->plan, s->w->pool, 0, err));
     int64_t start = srv_now();
-    PRELU_TRY(prelu_views_run(*session, s->views, all.views, m->model->classes, s->scores, all.rows,
-                              err));
+    PRELU_TRY(prelu_views_run(*session, s->views, all.views, runs[0]->test.average,
+                              m->model->classes, s->scores, all.rows, err));
     int64_t unit = (srv_now() - start) / (int64_t)all.units, old = atomic_load(&m->unit_ns);
     atomic_store(&m->unit_ns, old ? old + (unit - old) / 8 : unit);
     return PRELU_OK;
 }
 
-static void rank(const srv_model *m, srv_task *t, const float *scores)
-{
-    prelu_status st;
-    t->top = prelu_calloc(t->top_k, sizeof *t->top);
-    if (t->top)
-        st = prelu_prepared_rank(&t->prepared, m->model, scores, t->top_k, t->top, NULL, &t->err);
-    else
-        st = prelu_fail(&t->err, PRELU_E_NOMEM, "%zu predictions", t->top_k);
-    if (st)
-        (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st));
-}
-
-/* All n tasks in one run. A run that fails fails for all, so one picture that asks too much would
- * take its neighbours with it: then each runs alone. */
-static void run_batch(slot *s, srv_task **tasks, size_t n)
+/* All n pictures in one run. A run that fails fails for all, so one picture that asks too much
+ * would take its neighbours with it: then each runs alone. */
+static void run_batch(slot *s, srv_run **runs, size_t n)
 {
     srv_workers *w = s->w;
-    srv_model *m = tasks[0]->model;
+    srv_model *m = runs[0]->model;
     prelu_err err = {0};
     size_t at = 0;
     int64_t start = srv_now();
-    prelu_status st = run_views(s, tasks, n, &err);
+    prelu_status st = run_views(s, runs, n, &err);
     if (st && n > 1) {
         for (size_t i = 0; i < n; i++)
-            run_batch(s, tasks + i, 1);
+            run_batch(s, runs + i, 1);
         return;
     }
     double ms = (double)(srv_now() - start) * 1e-6;
     if (!st)
-        srv_metrics_batch(w->metrics, totals_of(tasks, n).views);
+        srv_metrics_batch(w->metrics, totals_of(runs, n).views);
     for (size_t i = 0; i < n; i++) {
-        srv_task *t = tasks[i];
-        t->infer_ms = ms;
-        t->queue_ms = (double)(start - t->work.pushed) * 1e-6;
-        srv_metrics_stage(w->metrics, SRV_STAGE_QUEUE, t->queue_ms * 1e-3);
+        srv_run *r = runs[i];
+        r->infer_ms = ms;
+        r->queue_ms = (double)(start - r->work.pushed) * 1e-6;
+        srv_metrics_stage(w->metrics, SRV_STAGE_QUEUE, r->queue_ms * 1e-3);
         srv_metrics_stage(w->metrics, SRV_STAGE_INFER, ms * 1e-3);
-        if (st)
-            (void)prelu_fail(&t->err, st, "%s", err.text[0] ? err.text : prelu_status_text(st));
-        else
-            rank(m, t, s->scores + at * (size_t)m->model->classes);
-        at += t->n_rows;
-        finish(w, t);
+        const float *scores = s->scores + at * (size_t)m->model->classes;
+        at += r->prepared.n_rows;
+        prelu_status one = st;
+        if (!st)
+            one = prelu_prepared_mean(&r->prepared, m->model, scores, r->mean, &r->err);
+        if (one)
+            (void)prelu_fail(&r->err, one, "%s", err.text[0] ? err.text : prelu_status_text(one));
+        run_done(w, r);
     }
 }
 
@@ -249,8 +302,9 @@ static int64_t unit_of(const srv_workers *w, const void *group)
 {
     for (int i = 0; i < w->registry->n && group; i++) {
         const srv_model *m = &w->registry->models[i];
-        if (group == (const void *)m || group == (const void *)&m->dense)
-            return atomic_load(&m->unit_ns);
+        for (int k = 0; k < 4; k++)
+            if (group == (const void *)&m->group[k / 2][k % 2])
+                return atomic_load(&m->unit_ns);
     }
     return 0;
 }
@@ -262,19 +316,23 @@ static bool run_waiting(slot *s)
     srv_workers *w = s->w;
     int64_t unit = unit_of(w, srv_queue_look(&w->queue).group);
     size_t most = w->opt.max_batch, n, kept = 0;
-    srv_task *tasks[MAX_TASKS];
+    srv_run *runs[MAX_RUNS];
     if (unit > 0 && (int64_t)most > batch_time / unit)
         most = batch_time / unit > 1 ? (size_t)(batch_time / unit) : 1;
-    n = srv_queue_take(&w->queue, s->works, MAX_TASKS, most);
+    n = srv_queue_take(&w->queue, s->works, MAX_RUNS, most);
     for (size_t i = 0; i < n; i++) {
-        srv_task *t = task_of(s->works[i]);
-        if (t->wanted(t))
-            tasks[kept++] = t;
-        else
-            drop(w, t, SRV_STAGE_QUEUE);
+        srv_run *r = run_of(s->works[i]);
+        if (r->task->wanted(r->task)) {
+            runs[kept++] = r;
+            continue;
+        }
+        if (r == r->task->runs)
+            srv_metrics_cancelled(w->metrics, SRV_STAGE_QUEUE);
+        (void)prelu_fail(&r->err, PRELU_E_CANCELLED, nobody);
+        run_done(w, r);
     }
     if (kept)
-        run_batch(s, tasks, kept);
+        run_batch(s, runs, kept);
     return n > 0;
 }
 
@@ -323,7 +381,7 @@ void srv_workers_submit(srv_workers *w, srv_task *t)
     prelu_status st = prelu_pool_submit(w->pool, prepare_job, t, &err);
     if (st) {
         atomic_fetch_sub(&w->unbegun, 1);
-        srv_queue_release(&w->queue, t->work.units);
+        release(w, t);
         (void)prelu_fail(&t->err, st, "%s", err.text);
         finish(w, t);
     }
@@ -425,10 +483,10 @@ static prelu_status warm_model(slot *s, srv_model *m, prelu_err *err)
         return prelu_fail(err, PRELU_E_NOMEM, "a picture of %zu bytes", len);
     memset(gray, 128, len);
     prelu_view view = {.data = gray, .stride = stride, .width = crop, .height = crop};
-    srv_task task = {.work = {.units = 1},
-                     .model = m,
-                     .prepared = {.views = &view, .n_views = 1, .n_rows = 1}},
-             *one = &task;
+    srv_run run = {.work = {.units = 1},
+                   .model = m,
+                   .prepared = {.views = &view, .n_views = 1, .n_rows = 1}},
+            *one = &run;
     prelu_status st = PRELU_OK;
     for (int i = 0; i < 2 && !st; i++) {
         atomic_store(&m->unit_ns, 0);

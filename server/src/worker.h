@@ -12,11 +12,24 @@
  *  shallow one runs one batch on all of them, for the session's own loops use the pool too. */
 typedef struct srv_workers srv_workers;
 
-/** One picture. Zero-initialise, fill in the first part, submit; owned by whoever waits for it. */
-typedef struct srv_task {
+/** A picture's way through one model. */
+typedef struct srv_run {
     srv_work work; /* its units are to be filled in: prelu_test_units */
     srv_model *model;
     prelu_test test; /* resolved */
+
+    /* The workers' own. */
+    struct srv_task *task;
+    prelu_prepared prepared;
+    double *mean; /* of the model's scores, by class; in srv_task.means */
+    prelu_err err;
+    double queue_ms, infer_ms;
+} srv_run;
+
+/** One picture. Zero-initialise, fill in the first part, submit; owned by whoever waits for it. */
+typedef struct srv_task {
+    srv_run runs[PRELU_MAX_MEMBERS]; /* more than one: an ensemble, of the same classes */
+    size_t n_runs;
     size_t top_k;
     const void *jpeg; /* borrowed until done */
     size_t len;
@@ -34,7 +47,8 @@ typedef struct srv_task {
     double decode_ms, prepare_ms, queue_ms, infer_ms;
 
     /* The workers' own. */
-    prelu_prepared prepared;
+    atomic_size_t left; /* runs that are not done */
+    double *means;
     srv_workers *workers;
 } srv_task;
 

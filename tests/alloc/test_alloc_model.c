@@ -102,15 +102,16 @@ static prelu_status request(fixture *f, prelu_err *err)
     prelu_prepared p = {.n_images = 0};
     prelu_session *s = NULL;
     prelu_prediction top[3];
+    double mean[10];
     float scores[200 * 10];
     prelu_status st;
     PRELU_TRY(prelu_model_prepare(&p, f->model, &f->test, f->jpeg, f->jpeg_len, NULL, err));
     assert_true(p.n_rows <= 200);
     st = prelu_session_create(&s, f->test.dense ? f->dense : f->plan, NULL, 0, err);
     if (!st)
-        st = prelu_views_run(s, p.views, p.n_views, 10, scores, p.n_rows, err);
+        st = prelu_views_run(s, p.views, p.n_views, PRELU_AVERAGE_PROB, 10, scores, p.n_rows, err);
     if (!st)
-        st = prelu_prepared_rank(&p, f->model, scores, 3, top, NULL, err);
+        st = prelu_prepared_rank(&p, f->model, scores, 3, top, mean, err);
     prelu_session_destroy(&s);
     prelu_prepared_deinit(&p);
     return st;

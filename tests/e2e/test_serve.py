@@ -364,8 +364,8 @@ def test_malformed_multipart(server, content_type, body):
 @pytest.mark.parametrize("query", [
     "?top_k=0", "?top_k=-1", "?top_k=1e3", "?top_k=", "?top_k=99999999999999999999", "?mode=dance",
     "?mode=", "?nonsense=1", "?top_k=1&top_k=2", "?top_k=%zz", "?%00=1", "?mode=%00", "?" + "a" * 2000,
-    "?" + "&".join(f"k{i}=1" for i in range(40)),
-], ids=range(14))
+    "?" + "&".join(f"k{i}=1" for i in range(40)), "?average=mean", "?average=",
+], ids=range(16))
 def test_bad_queries(server, query):
     status, answer = server.classify(SMALL, query)
     assert status == 400 and answer["status"] == 400 and isinstance(answer["code"], str)
@@ -381,6 +381,49 @@ def test_several_models(own_server, model):
     a = s.classify(SMALL)[1]
     b = s.classify(SMALL, "?model=second")[1]
     assert a["model"] != b["model"] == "second" and a["predictions"] == b["predictions"]
+
+
+def test_an_ensemble_of_a_model_with_itself_is_the_model(own_server, model, tmp_path, run_program):
+    other = tmp_path / "other.onnx"
+    r = run_program("prelu-train", "init", "--arch", "cifar", "--width", 0.25, "--seed", 2, "--out", other)
+    assert r.returncode == 0, r.stderr
+    s = own_server("--model", f"b={other}", "--ensemble", "same=small,small,small", "--ensemble", "both=small,b")
+    data = jpeg(draw(90, 60, 9))
+    for query in ("mode=center", "mode=10view", "mode=dense", "mode=multiscale", "mode=10view&average=logit"):
+        one, b, same, both = [s.classify(data, f"?top_k=10&{query}&model={m}")[1]
+                              for m in ("small", "b", "same", "both")]
+        assert same["model"] == "same" and same["predictions"] == one["predictions"]
+        assert same["views"] == 3 * one["views"] and both["views"] == 2 * one["views"]
+        if "logit" not in query:
+            of = [{p["class"]: p["score"] for p in a["predictions"]} for a in (one, b, both)]
+            for c, score in of[2].items():
+                assert abs(score - (of[0][c] + of[1][c]) / 2) < 1e-8
+    status, headers, _ = s.request("POST", "/classify?model=both", data)
+    assert status == 200 and re.fullmatch(r"both@1 sha256:[0-9a-f]{64}", headers["X-Model"])
+    status, answer = s.classify(b"no picture", "?model=both")
+    assert status == 415
+
+
+def test_averaging_before_and_after_softmax(server):
+    data = jpeg(draw(90, 60, 9))
+    one = [server.classify(data, f"?top_k=10&average={a}")[1]["predictions"] for a in ("prob", "logit")]
+    for p, q in zip(*one): # of one view it is the same
+        assert p["class"] == q["class"] and abs(p["score"] - q["score"]) < 1e-6
+    ten = [server.classify(data, f"?top_k=10&mode=10view&average={a}")[1]["predictions"]
+           for a in ("prob", "logit")]
+    assert ten[0] != ten[1] and abs(sum(p["score"] for p in ten[1]) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("ensemble,code,word", [
+    ("x=small,none", 64, "none"), ("small=small", 64, "already"), ("x", 64, "NAME="),
+    ("x=small,other", 65, "class 0"), ("x=" + ",".join(["small"] * 9), 64, "8 models"),
+])
+def test_bad_ensembles(run_program, model, tmp_path, ensemble, code, word):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"l{i}\n" for i in range(10)))
+    r = run_program("prelu-serve", "--check", "--model", f"small={model}", "--model", f"other={model}",
+                    "--labels", f"other={labels}", "--ensemble", ensemble)
+    assert r.returncode == code and word in r.stderr, r.stderr
 
 
 # ---- refusals ----

@@ -111,22 +111,27 @@ static void test_views_run(void **state)
         views[i] = (prelu_view){pixels + i * 32 * 32 * 3, 96, 32, 32, i % 3 == 0};
     check_ok(prelu_model_plan(&plan, m, PRELU_PRECISION_FP32, NULL, &err), &err);
     check_ok(prelu_session_create(&s, plan, NULL, 0, &err), &err);
-    check_ok(prelu_views_run(s, views, N, 10, all, N, &err), &err);
+    check_ok(prelu_views_run(s, views, N, PRELU_AVERAGE_PROB, 10, all, N, &err), &err);
     for (int i = 0; i < N; i += 23) {
         double sum = 0;
-        check_ok(prelu_views_run(s, &views[i], 1, 10, one, 1, &err), &err);
+        check_ok(prelu_views_run(s, &views[i], 1, PRELU_AVERAGE_PROB, 10, one, 1, &err), &err);
         assert_memory_equal(one, all + i * 10, sizeof one);
         for (int c = 0; c < 10; c++)
             sum += (double)one[c];
         check_near(sum, 1, 1e-5);
     }
     assert_memory_not_equal(all, all + 10, sizeof one);
-    check_fails(prelu_views_run(s, views, 1, 9, one, 1, &err), PRELU_E_FORMAT, &err);
-    check_fails(prelu_views_run(s, views, 2, 10, all, 3, &err), PRELU_E_FORMAT, &err);
-    check_fails(prelu_views_run(s, views, 2, 10, all, 4, &err), PRELU_E_FORMAT, &err);
-    check_fails(prelu_views_run(s, views, 0, 10, all, 0, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_views_run(s, views, 1, PRELU_AVERAGE_PROB, 9, one, 1, &err), PRELU_E_FORMAT,
+                &err);
+    check_fails(prelu_views_run(s, views, 2, PRELU_AVERAGE_PROB, 10, all, 3, &err), PRELU_E_FORMAT,
+                &err);
+    check_fails(prelu_views_run(s, views, 2, PRELU_AVERAGE_PROB, 10, all, 4, &err), PRELU_E_FORMAT,
+                &err);
+    check_fails(prelu_views_run(s, views, 0, PRELU_AVERAGE_PROB, 10, all, 0, &err), PRELU_E_ARG,
+                &err);
     views[1].width = 0;
-    check_fails(prelu_views_run(s, views, 2, 10, all, 2, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_views_run(s, views, 2, PRELU_AVERAGE_PROB, 10, all, 2, &err), PRELU_E_ARG,
+                &err);
     prelu_session_destroy(&s);
     prelu_plan_destroy(&plan);
     prelu_model_destroy(&m);
@@ -234,8 +239,8 @@ static void test_dense_one_window(void **state)
     assert_int_equal(p.n_rows, 2);
     assert_false(p.views[0].mirror);
     assert_true(p.views[1].mirror);
-    check_ok(prelu_views_run(w.dense_s, p.views, 2, 10, dense, 2, &err), &err);
-    check_ok(prelu_views_run(w.s, p.views, 2, 10, view, 2, &err), &err);
+    check_ok(prelu_views_run(w.dense_s, p.views, 2, PRELU_AVERAGE_PROB, 10, dense, 2, &err), &err);
+    check_ok(prelu_views_run(w.s, p.views, 2, PRELU_AVERAGE_PROB, 10, view, 2, &err), &err);
     assert_memory_equal(dense, view, sizeof dense);
     assert_memory_not_equal(dense, dense + 10, 10 * sizeof *dense);
     prelu_prepared_deinit(&p);
@@ -263,7 +268,9 @@ static void test_multiscale(void **state)
     for (int i = 0; i < SIZES; i++) {
         const prelu_test d = resolved(&w, one[i]);
         check_ok(prelu_model_prepare_image(&q, w.m, &d, &img, NULL, &err), &err);
-        check_ok(prelu_views_run(w.dense_s, q.views, 2, 10, scores, q.n_rows, &err), &err);
+        check_ok(
+            prelu_views_run(w.dense_s, q.views, 2, PRELU_AVERAGE_PROB, 10, scores, q.n_rows, &err),
+            &err);
         check_ok(prelu_prepared_rank(&q, w.m, scores, 10, top, mean, &err), &err);
         for (int c = 0; c < 10; c++)
             sum[c] += mean[c] / SIZES;
@@ -272,16 +279,21 @@ static void test_multiscale(void **state)
     check_ok(prelu_model_prepare_image(&p, w.m, &t, &img, NULL, &err), &err);
     assert_int_equal(p.n_views, 2 * SIZES);
     assert_true(p.rows[0] < p.rows[1] && p.rows[1] < p.rows[2] && p.n_rows <= ROOM);
-    check_ok(prelu_views_run(w.dense_s, p.views, p.n_views, 10, scores, p.n_rows, &err), &err);
+    check_ok(prelu_views_run(w.dense_s, p.views, p.n_views, PRELU_AVERAGE_PROB, 10, scores,
+                             p.n_rows, &err),
+             &err);
     check_ok(prelu_prepared_rank(&p, w.m, scores, 10, top, mean, &err), &err);
     for (int c = 0; c < 10; c++)
         check_near(mean[c], sum[c], 1e-12);
     memcpy(both, p.views, p.n_views * sizeof *both);
     memcpy(both + p.n_views, p.views, p.n_views * sizeof *both);
-    check_ok(prelu_views_run(w.dense_s, both, 2 * p.n_views, 10, again, 2 * p.n_rows, &err), &err);
+    check_ok(prelu_views_run(w.dense_s, both, 2 * p.n_views, PRELU_AVERAGE_PROB, 10, again,
+                             2 * p.n_rows, &err),
+             &err);
     assert_memory_equal(again, scores, p.n_rows * 10 * sizeof *scores);
     assert_memory_equal(again + p.n_rows * 10, scores, p.n_rows * 10 * sizeof *scores);
-    check_fails(prelu_views_run(w.dense_s, p.views, p.n_views, 10, scores, p.n_rows - 1, &err),
+    check_fails(prelu_views_run(w.dense_s, p.views, p.n_views, PRELU_AVERAGE_PROB, 10, scores,
+                                p.n_rows - 1, &err),
                 PRELU_E_FORMAT, &err);
     prelu_prepared_deinit(&p);
     prelu_image_deinit(&img);
@@ -329,14 +341,14 @@ static void test_rank(void **state)
     assert_int_equal(top[3].class_index, 2);
     check_near(mean[0], 0.3, 1e-7);
     assert_true(top[0].score == mean[0]);
-    check_ok(prelu_model_rank(&m, scores[0], 1, 1, top, NULL, &err), &err);
+    check_ok(prelu_model_rank(&m, scores[0], 1, 1, top, mean, &err), &err);
     assert_int_equal(top[0].class_index, 3);
-    check_ok(prelu_model_rank(&m, scores[0], 1, 2, top, NULL, &err), &err);
+    check_ok(prelu_model_rank(&m, scores[0], 1, 2, top, mean, &err), &err);
     assert_int_equal(top[1].class_index, 1);
-    check_fails(prelu_model_rank(&m, scores[0], 1, 0, top, NULL, &err), PRELU_E_ARG, &err);
-    check_fails(prelu_model_rank(&m, scores[0], 1, 5, top, NULL, &err), PRELU_E_ARG, &err);
-    check_fails(prelu_model_rank(&m, scores[0], 0, 1, top, NULL, &err), PRELU_E_ARG, &err);
-    check_fails(prelu_model_rank(&m, bad, 1, 1, top, NULL, &err), PRELU_E_FORMAT, &err);
+    check_fails(prelu_model_rank(&m, scores[0], 1, 0, top, mean, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_model_rank(&m, scores[0], 1, 5, top, mean, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_model_rank(&m, scores[0], 0, 1, top, mean, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_model_rank(&m, bad, 1, 1, top, mean, &err), PRELU_E_FORMAT, &err);
 }
 
 /* Against sorting, with many ties. */
@@ -349,11 +361,12 @@ static void test_rank_random(void **state)
     for (int round = 0; round < 200; round++) {
         float scores[CLASSES];
         prelu_prediction top[CLASSES];
+        double mean[CLASSES];
         prelu_err err = {0};
         size_t k = (size_t)check_random_int(&seed, 1, CLASSES);
         for (int i = 0; i < CLASSES; i++)
             scores[i] = (float)check_random_int(&seed, 0, 9);
-        check_ok(prelu_model_rank(&m, scores, 1, k, top, NULL, &err), &err);
+        check_ok(prelu_model_rank(&m, scores, 1, k, top, mean, &err), &err);
         for (size_t i = 0; i < k; i++) {
             int better = 0, c = top[i].class_index;
             for (int j = 0; j < CLASSES; j++)
@@ -361,6 +374,101 @@ static void test_rank_random(void **state)
             assert_int_equal(better, i);
         }
     }
+}
+
+/* Any number of equal members gives the bits of one, of scores and of logits; others their mean. */
+static void test_ensemble_rank(void **state)
+{
+    enum { CLASSES = 7 };
+    uint64_t seed = check_seed();
+    double one[CLASSES], other[CLASSES], mean[CLASSES], want[CLASSES], sum = 0;
+    const double *means[PRELU_MAX_MEMBERS];
+    prelu_prediction top[CLASSES];
+    prelu_err err = {0};
+    (void)state;
+    for (int c = 0; c < CLASSES; c++) {
+        one[c] = (double)check_random_int(&seed, 1, 1000000) / 3e6;
+        other[c] = (double)check_random_int(&seed, 1, 1000000) / 7e6;
+    }
+    for (int average = 0; average < 2; average++)
+        for (size_t n = 1; n <= PRELU_MAX_MEMBERS; n++) {
+            means[n - 1] = one;
+            check_ok(prelu_ensemble_rank(means, n, CLASSES, (prelu_average)average, CLASSES, top,
+                                         n == 1 ? want : mean, &err),
+                     &err);
+            if (n > 1)
+                assert_memory_equal(mean, want, sizeof want);
+        }
+    means[1] = other;
+    check_ok(prelu_ensemble_rank(means, 2, CLASSES, PRELU_AVERAGE_PROB, 1, top, mean, &err), &err);
+    for (int c = 0; c < CLASSES; c++)
+        check_near(mean[c], (one[c] + other[c]) / 2, 1e-15);
+    check_ok(prelu_ensemble_rank(means, 2, CLASSES, PRELU_AVERAGE_LOGIT, 1, top, mean, &err), &err);
+    for (int c = 0; c < CLASSES; c++)
+        sum += exp((one[c] + other[c]) / 2);
+    for (int c = 0; c < CLASSES; c++)
+        check_near(mean[c], exp((one[c] + other[c]) / 2) / sum, 1e-14);
+    check_fails(prelu_ensemble_rank(means, 0, CLASSES, PRELU_AVERAGE_PROB, 1, top, mean, &err),
+                PRELU_E_ARG, &err);
+    one[3] = INFINITY;
+    check_fails(prelu_ensemble_rank(means, 2, CLASSES, PRELU_AVERAGE_LOGIT, 1, top, mean, &err),
+                PRELU_E_FORMAT, &err);
+}
+
+static void test_ensemble_check(void **state)
+{
+    prelu_label a[2] = {{"n1", "cat"}, {"n2", "dog"}}, b[2] = {{"n1", "cat"}, {"n2", "wolf"}};
+    const prelu_model first = {.labels = a, .classes = 2}, same = first,
+                      other = {.labels = b, .classes = 2}, fewer = {.labels = a, .classes = 1};
+    const prelu_model *models[3] = {&first, &same, &other};
+    prelu_err err = {0};
+    (void)state;
+    check_ok(prelu_ensemble_check(models, 2, &err), &err);
+    assert_int_equal(prelu_ensemble_check(models, 3, &err), PRELU_E_FORMAT);
+    assert_non_null(strstr(err.text, "wolf"));
+    err = (prelu_err){0};
+    models[1] = &fewer;
+    assert_int_equal(prelu_ensemble_check(models, 2, &err), PRELU_E_FORMAT);
+    assert_non_null(strstr(err.text, "1 classes"));
+}
+
+/* A picture prepared for several models gives each what it gets alone. Averaged before or after the
+ * softmax, one view scores alike. */
+static void test_ensemble_prepare(void **state)
+{
+    whole w = whole_new();
+    uint64_t seed = check_seed();
+    const prelu_test many = resolved(&w, "multiscale@32+41");
+    const prelu_test logit = {.mode = PRELU_MODE_CENTER, .average = PRELU_AVERAGE_LOGIT};
+    const prelu_member members[3] = {{w.m, &center}, {w.m, &many}, {w.m, &logit}};
+    prelu_image img = check_random_picture(&seed, 70, 51);
+    prelu_prepared all[PRELU_MAX_MEMBERS + 1] = {{.n_images = 0}}, alone;
+    prelu_prediction top[10];
+    prelu_err err = {0};
+    float scores[10];
+    double prob[10], mean[10];
+    (void)state;
+    check_ok(prelu_ensemble_prepare_image(all, members, 3, &img, NULL, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        check_ok(prelu_model_prepare_image(&alone, w.m, members[i].test, &img, NULL, &err), &err);
+        assert_int_equal(all[i].n_images, alone.n_images);
+        assert_int_equal(all[i].n_rows, alone.n_rows);
+        for (int k = 0; k < alone.n_images; k++)
+            assert_memory_equal(all[i].images[k].data, alone.images[k].data,
+                                alone.images[k].stride * (size_t)alone.images[k].height);
+        prelu_prepared_deinit(&alone);
+    }
+    check_ok(prelu_views_run(w.s, all[0].views, 1, PRELU_AVERAGE_PROB, 10, scores, 1, &err), &err);
+    check_ok(prelu_prepared_rank(&all[0], w.m, scores, 1, top, prob, &err), &err);
+    check_ok(prelu_views_run(w.s, all[2].views, 1, all[2].average, 10, scores, 1, &err), &err);
+    check_ok(prelu_prepared_rank(&all[2], w.m, scores, 1, top, mean, &err), &err);
+    for (int c = 0; c < 10; c++)
+        check_near(mean[c], prob[c], 1e-6);
+    for (int i = 0; i < 3; i++)
+        prelu_prepared_deinit(&all[i]);
+    check_fails(prelu_ensemble_prepare_image(all, members, 0, &img, NULL, &err), PRELU_E_ARG, &err);
+    prelu_image_deinit(&img);
+    whole_free(&w);
 }
 
 int main(void)
@@ -377,6 +485,9 @@ int main(void)
         cmocka_unit_test(test_dense_limits),
         cmocka_unit_test(test_rank),
         cmocka_unit_test(test_rank_random),
+        cmocka_unit_test(test_ensemble_rank),
+        cmocka_unit_test(test_ensemble_check),
+        cmocka_unit_test(test_ensemble_prepare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,11 +18,19 @@ typedef enum prelu_mode {
 const char *prelu_mode_name(prelu_mode mode);
 PRELU_MUST_CHECK prelu_status prelu_mode_parse(prelu_mode *out, const char *text, prelu_err *err);
 
+/** What is averaged over views, windows, sizes and models: the scores after softmax, as the paper
+ *  does, or the logits before it (softmax of the mean follows). */
+typedef enum prelu_average { PRELU_AVERAGE_PROB, PRELU_AVERAGE_LOGIT } prelu_average;
+/** "prob", "logit"; E_ARG with the list. */
+PRELU_MUST_CHECK prelu_status prelu_average_parse(prelu_average *out, const char *text,
+                                                  prelu_err *err);
+
 #define PRELU_MAX_SCALES 8
 /** How a picture is to be tested. {.mode = PRELU_MODE_CENTER} and 10VIEW are complete; the others
  *  are completed by prelu_test_resolve. */
 typedef struct prelu_test {
     prelu_mode mode;
+    prelu_average average;
     int scales[PRELU_MAX_SCALES]; /* shorter sides */
     int n_scales;                 /* 0 = the model's own */
     const prelu_plan *dense;      /* borrowed: prelu_model_plan_dense */
@@ -53,6 +61,7 @@ typedef struct prelu_prepared {
     size_t n_views;                         /* n_images times the same number */
     size_t rows[PRELU_MAX_IMAGES_PREPARED]; /* of scores, of the views of each picture */
     size_t n_rows;                          /* of all of them */
+    prelu_average average;                  /* the test's */
     prelu_jpeg_info info;                   /* of the original, upright */
     double decode_ms, prepare_ms;
 } prelu_prepared;
@@ -74,13 +83,36 @@ PRELU_MUST_CHECK prelu_status prelu_model_prepare_image(prelu_prepared *out, con
                                                         prelu_err *err);
 void prelu_prepared_deinit(prelu_prepared *p);
 
-/** Run n views, those of one size together, and copy their softmax scores.
+#define PRELU_MAX_MEMBERS 8
+/** A model of an ensemble and how it is tested; borrowed. */
+typedef struct prelu_member {
+    const prelu_model *model;
+    const prelu_test *test; /* resolved with that model */
+} prelu_member;
+/** Prepare one picture for n models, decoded once. @param out  n, as of prelu_model_prepare.
+ *  @param n  1..PRELU_MAX_MEMBERS. */
+PRELU_MUST_CHECK prelu_status prelu_ensemble_prepare(prelu_prepared *out,
+                                                     const prelu_member *members, size_t n,
+                                                     const void *jpeg, size_t len,
+                                                     const prelu_image_limits *limits,
+                                                     prelu_err *err);
+PRELU_MUST_CHECK prelu_status prelu_ensemble_prepare_image(prelu_prepared *out,
+                                                           const prelu_member *members, size_t n,
+                                                           const prelu_image *image,
+                                                           const prelu_image_limits *limits,
+                                                           prelu_err *err);
+/** Do the models have the same classes? @return E_FORMAT, naming the first label that differs. */
+PRELU_MUST_CHECK prelu_status prelu_ensemble_check(const prelu_model *const *models, size_t n,
+                                                   prelu_err *err);
+
+/** Run n views, those of one size together, and copy their scores.
+ *  @param average whether that is the softmax's output or its input: as the pictures' tests say.
  *  @param rows   how many rows they give in all (of prepared pictures, the sum of their n_rows; in
  *                a plan for views, n). E_FORMAT if it is another number.
  *  @param scores (rows, classes) f32, view by view; of a dense plan, window by window. */
 PRELU_MUST_CHECK prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n,
-                                              int classes, float *scores, size_t rows,
-                                              prelu_err *err);
+                                              prelu_average average, int classes, float *scores,
+                                              size_t rows, prelu_err *err);
 
 typedef struct prelu_prediction {
     int class_index;
@@ -88,7 +120,7 @@ typedef struct prelu_prediction {
 } prelu_prediction;
 
 /** Mean over rows, then the top_k classes, best first; ties by lower class index.
- *  @param scores (rows, classes). @param mean NULL, or `classes` doubles for all the means.
+ *  @param scores (rows, classes). @param mean `classes` doubles, for all the means.
  *  @param top    top_k entries. @param top_k 1..classes. */
 PRELU_MUST_CHECK prelu_status prelu_model_rank(const prelu_model *m, const float *scores,
                                                size_t rows, size_t top_k, prelu_prediction *top,
@@ -96,6 +128,18 @@ PRELU_MUST_CHECK prelu_status prelu_model_rank(const prelu_model *m, const float
 /** The same for the rows of one prepared picture: the mean of its sizes' means. */
 PRELU_MUST_CHECK prelu_status prelu_prepared_rank(const prelu_prepared *p, const prelu_model *m,
                                                   const float *scores, size_t top_k,
+                                                  prelu_prediction *top, double *mean,
+                                                  prelu_err *err);
+/** Its first half: what the test averages (scores, or logits), for one model of an ensemble.
+ *  @param mean `classes` doubles. */
+PRELU_MUST_CHECK prelu_status prelu_prepared_mean(const prelu_prepared *p, const prelu_model *m,
+                                                  const float *scores, double *mean,
+                                                  prelu_err *err);
+/** Its second half: the mean of n models' means, equal weights; softmax if logits were averaged;
+ *  the top_k. n equal means give the bits of one.
+ *  @param means n of `classes` doubles; @param mean `classes` doubles, may be means[0]. */
+PRELU_MUST_CHECK prelu_status prelu_ensemble_rank(const double *const *means, size_t n, int classes,
+                                                  prelu_average average, size_t top_k,
                                                   prelu_prediction *top, double *mean,
                                                   prelu_err *err);
 #endif

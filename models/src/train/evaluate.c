@@ -16,6 +16,7 @@ typedef struct block {
     prelu_err *errs;
     prelu_view *views; /* room for all of the block's */
     float *scores;     /* score_room rows */
+    double *mean;      /* of one picture, by class */
     size_t score_room;
 } block;
 
@@ -53,7 +54,7 @@ static prelu_status count_one(const block *b, size_t i, const float *scores, tra
     prelu_prediction top[TOP];
     size_t k = e->model->classes < TOP ? (size_t)e->model->classes : TOP;
     int label = e->data->pictures[b->first + i].label;
-    PRELU_TRY(prelu_prepared_rank(&b->prepared[i], e->model, scores, k, top, NULL, err));
+    PRELU_TRY(prelu_prepared_rank(&b->prepared[i], e->model, scores, k, top, b->mean, err));
     r->images++;
     r->top1 += top[0].class_index == label;
     for (size_t j = 0; j < k; j++)
@@ -109,7 +110,8 @@ static prelu_status run_block(block *b, train_result *r, prelu_err *err)
     PRELU_TRY(gather(b, &views, &rows, r, err));
     PRELU_TRY(grow_scores(b, rows, err));
     if (views)
-        PRELU_TRY(prelu_views_run(e->session, b->views, views, (int)classes, b->scores, rows, err));
+        PRELU_TRY(prelu_views_run(e->session, b->views, views, e->test.average, (int)classes,
+                                  b->scores, rows, err));
     for (size_t i = 0; i < b->n; i++)
         if (!b->st[i]) {
             PRELU_TRY(count_one(b, i, b->scores + row * classes, r, err));
@@ -163,7 +165,8 @@ static prelu_status block_init(block *b, const train_evaluation *e, prelu_err *e
     b->st = prelu_calloc(b->room, sizeof *b->st);
     b->errs = prelu_calloc(b->room, sizeof *b->errs);
     b->views = prelu_calloc(b->room * each, sizeof *b->views);
-    if (!b->prepared || !b->st || !b->errs || !b->views)
+    b->mean = prelu_calloc((size_t)e->model->classes, sizeof *b->mean);
+    if (!b->prepared || !b->st || !b->errs || !b->views || !b->mean)
         return prelu_fail(err, PRELU_E_NOMEM, "eval: %zu pictures", b->room);
     for (size_t i = 0; i < b->room; i++)
         b->st[i] = PRELU_E_CANCELLED;
@@ -179,6 +182,7 @@ static void block_deinit(block *b)
     prelu_free(b->errs);
     prelu_free(b->views);
     prelu_free(b->scores);
+    prelu_free(b->mean);
 }
 
 prelu_status train_evaluate(const train_evaluation *e, train_result *out, prelu_err *err)
