@@ -43,6 +43,10 @@
 const gradient_case gradient_cases[] = {
     {"Conv", 3, 1, {{UNIFORM, S4(2, 3, 5, 6)}, {UNIFORM, S4(4, 3, 3, 3)}, {UNIFORM, S1(4)}},
      {INTS("kernel_shape", 3, 3), INTS("pads", 1, 1, 1, 1)}},
+    {"Conv", 3, 1, {{UNIFORM, S4(2, 9, 6, 7)}, {UNIFORM, S4(8, 9, 3, 3)}, {UNIFORM, S1(8)}},
+     {INTS("kernel_shape", 3, 3), INTS("pads", 1, 1, 1, 1)}},
+    {"Conv", 2, 1, {{UNIFORM, S4(1, 8, 9, 10)}, {UNIFORM, S4(10, 8, 3, 3)}},
+     {INTS("kernel_shape", 3, 3), INTS("pads", 0, 2, 1, 0)}},
     {"Conv", 2, 1, {{UNIFORM, S4(1, 4, 7, 6)}, {UNIFORM, S4(6, 2, 3, 2)}},
      {INTS("kernel_shape", 3, 2), INTS("strides", 2, 3), INTS("pads", 0, 1, 2, 1), INT("group", 2)}},
     {"Conv", 3, 1, {{UNIFORM, S4(1, 2, 8, 9)}, {UNIFORM, S4(3, 2, 2, 3)}, {UNIFORM, S1(3)}},

@@ -6,7 +6,7 @@
 /* Every op with a gradient against finite differences. For y = f(x) and a random r of y's shape,
  * the gradient op's result for dy = r must be the derivative of sum(r y). */
 
-enum { PROBES = 40, MAX_VALUES = 512 };
+enum { PROBES = 40, MAX_VALUES = 1024 };
 
 typedef struct subject {
     const gradient_case *c;

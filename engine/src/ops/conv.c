@@ -1,6 +1,6 @@
 #include "ops/conv.h"
 #include "ops/conv_bf16.h"
-#include "ops/conv_winograd.h"
+#include "ops/conv_variable.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
 #include <string.h>
@@ -194,7 +194,6 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
 {
     const krn_gemm *krn = inst->krn->gemm_f32;
     const op_patch g = geometry(inst, in);
-    const op_conv_plan p = op_conv_cut(&g, krn);
     const packed *pk = inst->packed;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
     (void)out;
@@ -212,28 +211,21 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         const op_winograd w = op_winograd_cut(&g, inst->krn, pk->winograd == OP_WINOGRAD_AHEAD);
         return op_winograd_work(&w, work, err);
     }
-    int phase = 0;
-    if (!pk) { /* phase 0 packs */
-        size_t bytes;
-        PRELU_TRY(prelu_mul(op_conv_packed(&p), sizeof(float), &bytes, err));
-        work->phases = 2;
-        work->tasks[0] = g.groups * p.panels;
-        work->flops[0] = 4.0 * (double)p.panel_len;
-        work->shared = bytes;
-        phase = 1;
+    if (!pk) {
+        const op_conv_variable v = op_conv_variable_cut(&g, inst->node, &in[IN_W].shape, inst->krn);
+        return op_conv_variable_work(&v, work, err);
     }
-    op_conv_work(&p, krn, work, phase);
+    const op_conv_plan p = op_conv_cut(&g, krn);
+    op_conv_work(&p, krn, work, 0);
     return PRELU_OK;
 }
 
 /* Variable filters lie as (o, taps, c): a row is a column of b already. */
-static void pack_variable(const op_exec *x, const op_conv_plan *p, const krn_gemm *krn, size_t task)
+static void pack_variable(float *panel, const op_patch *g, size_t nr, const float *w, size_t group,
+                          size_t first)
 {
-    const size_t cols = p->g.o / p->g.groups, group = task / p->panels;
-    const size_t first = task % p->panels * krn->nr;
-    const float *w = x->in[IN_W].data;
-    op_panel_from_rows((float *)x->shared + task * p->panel_len, krn->nr,
-                       w + (group * cols + first) * p->k, p->k, op_min(krn->nr, cols - first), p->k,
+    const size_t cols = g->o / g->groups, k = op_patch_len(g);
+    op_panel_from_rows(panel, nr, w + (group * cols + first) * k, k, op_min(nr, cols - first), k,
                        1.0f);
 }
 
@@ -264,7 +256,6 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const krn_gemm *krn = x->op->krn->gemm_f32;
     const op_patch g = geometry(x->op, x->in);
-    const op_conv_plan p = op_conv_cut(&g, krn);
     const packed *pk = x->op->packed;
     const float *residual = x->n_in > IN_RESIDUAL ? x->in[IN_RESIDUAL].data : NULL;
     const float *bias = x->n_in > IN_BIAS ? x->in[IN_BIAS].data : NULL;
@@ -280,9 +271,18 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
                        .act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE)};
     const bool plain = !bias && !residual && ep.act == KRN_ACT_NONE;
     float *y = x->out[0].data;
-    if (!pk && phase == 0) {
-        pack_variable(x, &p, krn, task);
-    } else if (pk && pk->depthwise) {
+    if (!pk) {
+        const op_conv_variable v =
+            op_conv_variable_cut(&g, x->op->node, &x->in[IN_W].shape, x->op->krn);
+        const op_conv_variable_run r = {.pack = pack_variable,
+                                        .x = x->in[IN_X].data,
+                                        .filters = x->in[IN_W].data,
+                                        .y = y,
+                                        .ep = plain ? NULL : &ep,
+                                        .shared = x->shared,
+                                        .scratch = scratch};
+        op_conv_variable_task(&v, &r, phase, task);
+    } else if (pk->depthwise) {
         const size_t at = task * g.ow * g.o;
         ep.residual = residual ? residual + at : NULL;
         depthwise_row(&g, (const float *)x->in[IN_X].data + task / g.oh * g.h * g.w * g.c, pk, &ep,
@@ -296,14 +296,14 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
                                    .shared = x->shared,
                                    .scratch = scratch};
         op_winograd_task(&w, &r, phase, task);
-    } else if (pk && pk->bf16) {
+    } else if (pk->bf16) {
         const op_conv_bf16 low = op_conv_bf16_cut(&g, x->op->krn);
         op_conv_bf16_task(&low, x->op->krn, x->in[IN_X].data,
                           (const uint16_t *)(const void *)pk->panels, y, plain ? NULL : &ep, task,
                           scratch);
     } else {
-        op_conv_task(&p, krn, x->in[IN_X].data, pk ? pk->panels : x->shared, y, plain ? NULL : &ep,
-                     task, scratch);
+        const op_conv_plan p = op_conv_cut(&g, krn);
+        op_conv_task(&p, krn, x->in[IN_X].data, pk->panels, y, plain ? NULL : &ep, task, scratch);
     }
 }
 

@@ -1,10 +1,10 @@
-#include "ops/conv.h"
+#include "ops/conv_variable.h"
 #include "ops/util.h"
 #include <string.h>
 
 /* ---- ConvGradX: dy, w, x (shape only) → dx ------------------------------------------------
  * The convolution of dy, spread by the strides, with the filters turned by 180 degrees and their
- * channel axes swapped. Phase 0 packs the filters, phase 1 is Conv's own product. */
+ * channel axes swapped. */
 
 static op_patch forward_geometry(const op_instance *inst, const prelu_shape *x,
                                  const prelu_shape *w)
@@ -36,17 +36,10 @@ static prelu_status prepare_x(const op_instance *inst, const op_tensor *in, cons
 {
     const op_patch f = forward_geometry(inst, &in[2].shape, &in[1].shape);
     const op_patch g = op_patch_transposed(&f);
-    const op_conv_plan p = op_conv_cut(&g, inst->krn->gemm_f32);
-    size_t bytes;
+    const op_conv_variable v = op_conv_variable_cut(&g, inst->node, &in[1].shape, inst->krn);
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
-    PRELU_TRY(prelu_mul(op_conv_packed(&p), sizeof(float), &bytes, err));
-    work->phases = 2;
-    work->tasks[0] = g.groups * p.panels;
-    work->flops[0] = 4.0 * (double)p.panel_len;
-    work->shared = bytes;
-    op_conv_work(&p, inst->krn->gemm_f32, work, 1);
-    return PRELU_OK;
+    return op_conv_variable_work(&v, work, err);
 }
 
 /* Panel of input channels first..: row (kh', kw', o) is w[o][kh-1-kh'][kw-1-kw'][first..]. */
@@ -66,15 +59,16 @@ static void turn_panel(float *dst, const op_patch *g, size_t nr, const float *w,
 
 static void run_x(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    const krn_gemm *krn = x->op->krn->gemm_f32;
     const op_patch f = forward_geometry(x->op, &x->in[2].shape, &x->in[1].shape);
     const op_patch g = op_patch_transposed(&f);
-    const op_conv_plan p = op_conv_cut(&g, krn);
-    if (phase == 0)
-        turn_panel((float *)x->shared + task * p.panel_len, &g, krn->nr, x->in[1].data,
-                   task / p.panels, task % p.panels * krn->nr);
-    else
-        op_conv_task(&p, krn, x->in[0].data, x->shared, x->out[0].data, NULL, task, scratch);
+    const op_conv_variable v = op_conv_variable_cut(&g, x->op->node, &x->in[1].shape, x->op->krn);
+    const op_conv_variable_run r = {.pack = turn_panel,
+                                    .x = x->in[0].data,
+                                    .filters = x->in[1].data,
+                                    .y = x->out[0].data,
+                                    .shared = x->shared,
+                                    .scratch = scratch};
+    op_conv_variable_task(&v, &r, phase, task);
 }
 
 const op_def op_conv_grad_x = {.name = "ConvGradX",

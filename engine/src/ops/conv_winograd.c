@@ -124,6 +124,8 @@ static size_t scratch_floats(const op_winograd *p)
     return XI * p->m_step + (p->ahead ? 0 : N * p->u_step);
 }
 
+size_t op_winograd_shared(const op_winograd *p) { return p->parts * XI * p->v_step; }
+
 prelu_status op_winograd_work(const op_winograd *p, op_work *work, prelu_err *err)
 {
     const double each = 2.0 * XI * (double)p->g.c; /* of a tile and output */

@@ -49,6 +49,8 @@ size_t op_winograd_packed(const op_winograd *p);
 /** Strip `strip` of them from panels packed for the direct product (op_conv). */
 void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, size_t strip);
 
+/** Floats of `shared`; whole cache lines. */
+size_t op_winograd_shared(const op_winograd *p);
 /** Fill all of work. E_LIMIT. */
 prelu_status op_winograd_work(const op_winograd *p, op_work *work, prelu_err *err);
 typedef struct op_winograd_run {
