@@ -22,7 +22,9 @@ enum { LANES = 16 };
 /* ---- product ---------------------------------------------------------------------------------
  * The tile of gemm_avx512.c, 14 x 32, but v, u and m lie in L2 and a call takes only some hundred
  * cycles: half a tile's time would go into waiting for its first lines. So each tile fetches the
- * rows of v and m of the one after it into L1. */
+ * rows of v and m of the one after it into L1, a line of v at each step: all at once they would
+ * take every line buffer, and loads that hit would wait behind them. A panel of u and two tiles'
+ * rows at depth 128 fill two thirds of L1. */
 enum { MR = 14, NR = 32, BASES = 5, STEPS = 2 };
 
 typedef struct step {
@@ -41,19 +43,17 @@ typedef struct step {
  * or more vectors than 31, would be spilled. */
 #define IN_ORDER __asm__ volatile("" ::: "memory")
 
-INLINE void fetch_row(const step *s, size_t row, size_t lines)
+INLINE void fetch_row(const step *s, size_t row)
 {
     FETCH(s->next_m + row * s->ldm);
     FETCH(s->next_m + row * s->ldm + LANES);
-    for (size_t l = 0; l < lines; l++)
-        FETCH(s->next_v + row * s->ldv + l * LANES);
 }
 
 INLINE void tile(step *s, const int R)
 {
     vec acc[MR][2];
     const float *a[BASES], *u = s->u;
-    const size_t ld = s->ldv, lines = (s->depth + LANES - 1) / LANES;
+    const size_t ld = s->ldv, lines = (size_t)R * ld / LANES;
 #pragma GCC unroll 14
     for (int r = 0; r < R; r++)
         acc[r][0] = acc[r][1] = ZERO;
@@ -67,8 +67,10 @@ INLINE void tile(step *s, const int R)
     for (int i = 0; i < BASES; i++)
         a[i] = s->v + (size_t)(i * 3 < R ? 3 * i : 0) * ld;
     for (size_t k = 0; k < s->depth; k++) {
+        if (k < lines)
+            FETCH(s->next_v + k * LANES);
         if (k < (size_t)R)
-            fetch_row(s, k, lines);
+            fetch_row(s, k);
         else if (s->lines) {
             _mm_prefetch(s->fetch, _MM_HINT_T1);
             s->fetch += 64;
@@ -144,7 +146,7 @@ static void product(const krn_winograd_sums *g)
 const krn_winograd krn_winograd_f32__avx512 = {
     .tiles = 224,
     .outputs = 32,
-    .depth = 32,
+    .depth = 128,
     .strip = 32,
     .round = (size_t)3 << 20,
     .least = 98,
