@@ -116,13 +116,13 @@ def test_threads_and_cache_change_nothing(data, tmp_path):
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "m.onnx"
-    fit(data, out, "--epochs", 20)
+    fit(data, out, "--epochs", 60)
     return out
 
 
 @pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_and_resumed_is_unbroken(data, whole, tmp_path, number, code):
-    args = [*TINY, "--data", data, "--epochs", "20"]
+    args = [*TINY, "--data", data, "--epochs", "60"]
     cut = tmp_path / "cut.onnx"
     p = subprocess.Popen([TRAIN, "fit", *args, "--out", str(cut)], stderr=subprocess.PIPE,
                          text=True)
@@ -133,8 +133,8 @@ def test_interrupted_and_resumed_is_unbroken(data, whole, tmp_path, number, code
     rest = p.communicate(timeout=60)[1]
     assert p.returncode == code and "--resume" in rest, rest
     assert events(f"{cut}.run", "interrupted") and not cut.exists()
-    assert state(f"{cut}.run")[0] < 100
-    fit(data, cut, "--epochs", 20, "--resume")
+    assert state(f"{cut}.run")[0] < 300
+    fit(data, cut, "--epochs", 60, "--resume")
     assert state(f"{cut}.run") == state(f"{whole}.run")
     key = ("epoch", "train_loss", "train_top1", "val_top1", "images")
     curves = [{e["epoch"]: [e[k] for k in key] for e in events(f"{out}.run", "epoch")}
