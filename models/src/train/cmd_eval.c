@@ -1,44 +1,39 @@
-/* prelu-train eval: accuracy of a model on a folder of labelled pictures. */
+/* prelu-train eval: accuracy of a model, or of an ensemble, on a folder of labelled pictures. */
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
-#include "common.h"
-#include "evaluate.h"
+#include "eval.h"
 #include "prelu/mem.h"
-#include "progress.h"
 #include "stop.h"
 #include <string.h>
-
-#define MAX_MODES 8
-
-typedef struct eval {
-    prelu_model *model;
-    mdl_dataset *data;
-    prelu_pool *pool;
-    prelu_plan *plan, *dense; /* dense only where a test asks for it */
-    prelu_session *session, *dense_session;
-    prelu_precision precision;
-    prelu_test tests[MAX_MODES];
-    char names[MAX_MODES][64];
-    train_result results[MAX_MODES];
-    int n_modes;
-    bool quiet;
-    train_progress bar;
-} eval;
 
 static bool on_progress(void *ctx, const train_result *r)
 {
     eval *e = ctx;
     char more[64];
-    snprintf(more, sizeof more, "top-1 %.2f%%",
-             r->images ? 100.0 * (double)r->top1 / (double)r->images : 0.0);
+    snprintf(more, sizeof more, "top-1 %.2f%%", 100 * train_fraction(r->top1, r->images));
     train_progress_update(&e->bar, r->images + r->skipped, more);
     return !train_stopped();
 }
 
-static void on_bad(void *ctx, const char *name, const char *why)
+static void on_bad(void *ctx, size_t picture, const char *why)
 {
     eval *e = ctx;
-    train_progress_line(&e->bar, true, "skipped %s: %s", name, why);
+    char name[512];
+    train_progress_line(&e->bar, true, "skipped %s: %s",
+                        mdl_dataset_name(e->data, picture, name, sizeof name), why);
+    if (e->n_skipped == e->skipped_room) {
+        const size_t room = e->skipped_room ? 2 * e->skipped_room : 64;
+        eval_skipped *more = prelu_realloc(e->skipped, room * sizeof *more);
+        if (!more) {
+            e->no_memory = true;
+            return;
+        }
+        e->skipped = more;
+        e->skipped_room = room;
+    }
+    eval_skipped *one = &e->skipped[e->n_skipped++];
+    one->picture = (uint32_t)picture;
+    snprintf(one->why, sizeof one->why, "%s", why);
 }
 
 /* "center,dense@384" */
@@ -47,22 +42,23 @@ static prelu_status parse_modes(eval *e, const char *text, prelu_err *err)
     while (*text) {
         char one[64];
         size_t len = strcspn(text, ",");
-        if (e->n_modes == MAX_MODES)
-            return prelu_fail(err, PRELU_E_ARG, "--mode: more than %d", MAX_MODES);
+        if (e->n_tests == TRAIN_MAX_TESTS)
+            return prelu_fail(err, PRELU_E_ARG, "--mode: more than %d", TRAIN_MAX_TESTS);
         snprintf(one, sizeof one, "%.*s", (int)(len < sizeof one ? len : sizeof one - 1), text);
-        PRELU_TRY(prelu_test_parse(&e->tests[e->n_modes], one, err));
-        prelu_test_text(&e->tests[e->n_modes], e->names[e->n_modes], sizeof e->names[0]);
-        e->n_modes++;
+        PRELU_TRY(prelu_test_parse(&e->tests[e->n_tests], one, err));
+        e->tests[e->n_tests].average = e->average;
+        prelu_test_text(&e->tests[e->n_tests], e->names[e->n_tests], sizeof e->names[0]);
+        e->n_tests++;
         text += len + (text[len] == ',');
     }
-    return e->n_modes ? PRELU_OK : prelu_fail(err, PRELU_E_ARG, "--mode is empty");
+    return e->n_tests ? PRELU_OK : prelu_fail(err, PRELU_E_ARG, "--mode is empty");
 }
 
 /* Folders are matched with the model's label ids (or labels), so a set with fewer or reordered
  * classes is judged rightly; a model without labels takes folders in byte order. */
-static prelu_status open_data(eval *e, const char *dir, const char *split, prelu_err *err)
+static prelu_status open_data(eval *e, prelu_err *err)
 {
-    const prelu_model *m = e->model;
+    const prelu_model *m = e->models[0];
     prelu_status st;
     const char **ids = prelu_calloc((size_t)m->classes, sizeof *ids);
     bool named = true;
@@ -72,9 +68,10 @@ static prelu_status open_data(eval *e, const char *dir, const char *split, prelu
         ids[i] = m->labels[i].id[0] ? m->labels[i].id : m->labels[i].label;
         named = named && ids[i][0];
     }
-    st = mdl_dataset_open(&e->data, dir, split, named ? ids : NULL, named ? m->classes : 0, err);
+    st = mdl_dataset_open(&e->data, e->dir, e->split, named ? ids : NULL, named ? m->classes : 0,
+                          err);
     if (!st && e->data->n_classes != m->classes)
-        st = prelu_fail(err, PRELU_E_FORMAT, "%s/%s has %d classes, the model %d", dir, split,
+        st = prelu_fail(err, PRELU_E_FORMAT, "%s/%s has %d classes, the model %d", e->dir, e->split,
                         e->data->n_classes, m->classes);
     prelu_free(ids);
     return st;
@@ -85,127 +82,168 @@ static bool is_dense(const prelu_test *t)
     return t->mode == PRELU_MODE_DENSE || t->mode == PRELU_MODE_MULTISCALE;
 }
 
-/* Every test is checked before the first one runs. */
-static prelu_status make_sessions(eval *e, prelu_err *err)
+/* Every test is checked with every model before the first one runs. */
+static prelu_status make_member(eval *e, int i, prelu_err *err)
 {
-    PRELU_TRY(prelu_model_plan(&e->plan, e->model, e->precision, e->pool, err));
-    PRELU_TRY(prelu_session_create(&e->session, e->plan, e->pool, 0, err));
-    for (int i = 0; i < e->n_modes; i++) {
-        if (is_dense(&e->tests[i]) && !e->dense) {
-            PRELU_TRY(
-                prelu_model_plan_dense(&e->dense, e->model, e->plan, e->precision, e->pool, err));
-            PRELU_TRY(prelu_session_create(&e->dense_session, e->dense, e->pool, 0, err));
+    train_member *m = &e->members[i];
+    m->model = e->models[i];
+    PRELU_TRY(prelu_model_plan(&e->plans[i], m->model, e->precision, e->pool, err));
+    PRELU_TRY(prelu_session_create(&m->session, e->plans[i], e->pool, 0, err));
+    for (int k = 0; k < e->n_tests; k++) {
+        m->tests[k] = e->tests[k];
+        if (is_dense(&m->tests[k]) && !e->dense[i]) {
+            PRELU_TRY(prelu_model_plan_dense(&e->dense[i], m->model, e->plans[i], e->precision,
+                                             e->pool, err));
+            PRELU_TRY(prelu_session_create(&m->dense, e->dense[i], e->pool, 0, err));
         }
-        PRELU_TRY(prelu_test_resolve(&e->tests[i], e->model, e->dense, err));
+        PRELU_TRY(prelu_test_resolve(&m->tests[k], m->model, e->dense[i], err));
     }
     return PRELU_OK;
 }
 
-static prelu_status run_modes(eval *e, prelu_err *err)
+static prelu_status load_models(eval *e, const train_args *a, prelu_err *err)
 {
-    PRELU_TRY(make_sessions(e, err));
-    for (int i = 0; i < e->n_modes; i++) {
-        train_evaluation v = {.model = e->model,
-                              .session = is_dense(&e->tests[i]) ? e->dense_session : e->session,
-                              .pool = e->pool,
-                              .data = e->data,
-                              .test = e->tests[i],
-                              .progress = on_progress,
-                              .bad = i ? NULL : on_bad,
-                              .ctx = e};
-        train_progress_begin(&e->bar, stderr, e->quiet, e->names[i], 0, e->data->n_pictures);
-        prelu_status st = train_evaluate(&v, &e->results[i], err);
-        train_progress_end(&e->bar);
-        if (st)
-            return st;
-        if (!e->results[i].images)
-            return prelu_fail(err, PRELU_E_FORMAT, "none of %zu pictures can be read",
-                              e->data->n_pictures);
+    const prelu_model_options o = {train_text(a, "preprocess", NULL),
+                                   train_text(a, "labels", NULL)};
+    const char *path;
+    PRELU_TRY(train_need(a, "model", &path, err));
+    for (; (path = train_text_at(a, "model", e->n_models)); e->n_models++) {
+        if (e->n_models == TRAIN_MAX_MEMBERS)
+            return prelu_fail(err, PRELU_E_ARG, "--model: more than %d", TRAIN_MAX_MEMBERS);
+        e->paths[e->n_models] = path;
+        PRELU_TRY(prelu_model_load(&e->models[e->n_models], path, &o, err));
+        if (!e->models[e->n_models]->classes)
+            return prelu_fail(err, PRELU_E_FORMAT, "%s is no picture classifier", path);
     }
-    return PRELU_OK;
+    return prelu_ensemble_check((const prelu_model *const *)e->models, (size_t)e->n_models, err);
 }
 
-static double fraction(uint64_t part, uint64_t whole)
+static prelu_status run_tests(eval *e, prelu_err *err)
 {
-    return whole ? (double)part / (double)whole : 0;
-}
-
-static void print_json(const eval *e)
-{
-    fputs("{\"results\":[", stdout);
-    for (int i = 0; i < e->n_modes; i++) {
-        const train_result *r = &e->results[i];
-        printf("%s{\"mode\":\"%s\",\"images\":%llu,\"top1\":%.6f,\"top5\":%.6f,\"skipped\":%llu}",
-               i ? "," : "", e->names[i], (unsigned long long)r->images,
-               fraction(r->top1, r->images), fraction(r->top5, r->images),
-               (unsigned long long)r->skipped);
+    const size_t n = e->data->n_pictures;
+    train_result results[TRAIN_MAX_TESTS];
+    size_t count;
+    prelu_status st;
+    PRELU_TRY(prelu_mul(n, (size_t)e->n_tests, &count, err));
+    e->records = prelu_calloc(count, sizeof *e->records);
+    if (!e->records)
+        return prelu_fail(err, PRELU_E_NOMEM, "eval: %zu records", count);
+    train_evaluation v = {.members = e->members,
+                          .n_members = e->n_models,
+                          .n_tests = e->n_tests,
+                          .pool = e->pool,
+                          .data = e->data,
+                          .n = n,
+                          .records = e->records,
+                          .progress = on_progress,
+                          .bad = on_bad,
+                          .ctx = e};
+    train_progress_begin(&e->bar, stderr, e->quiet, "eval", 0, n);
+    st = train_evaluate(&v, results, e->timing, err);
+    train_progress_end(&e->bar);
+    if (!st && e->no_memory)
+        st = prelu_fail(err, PRELU_E_NOMEM, "eval: %zu names of damaged pictures", e->n_skipped);
+    for (int i = 0; i < e->n_tests && !st; i++) {
+        st = train_figures_make(&e->figures[i], e->records + (size_t)i * n, n,
+                                e->models[0]->classes, err);
+        if (!st && !e->figures[i].result.images)
+            st = prelu_fail(err, PRELU_E_FORMAT, "none of %zu pictures can be read", n);
     }
-    fputs("]}\n", stdout);
-}
-
-static void print_table(const eval *e)
-{
-    printf("%-16s %9s %9s %9s %9s\n", "mode", "images", "top-1", "top-5", "skipped");
-    for (int i = 0; i < e->n_modes; i++) {
-        const train_result *r = &e->results[i];
-        printf("%-16s %9llu %8.2f%% %8.2f%% %9llu\n", e->names[i], (unsigned long long)r->images,
-               100 * fraction(r->top1, r->images), 100 * fraction(r->top5, r->images),
-               (unsigned long long)r->skipped);
-    }
+    return st;
 }
 
 static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
 {
-    const char *dir;
     int64_t limit = 0;
     int threads = 1;
-    PRELU_TRY(train_need(a, "data", &dir, err));
+    PRELU_TRY(train_need(a, "data", &e->dir, err));
+    e->split = train_text(a, "split", "val");
     PRELU_TRY(train_int(a, "limit", 1, INT64_MAX, 0, &limit, err));
+    PRELU_TRY(prelu_average_parse(&e->average, train_text(a, "average", "prob"), err));
     PRELU_TRY(parse_modes(e, train_text(a, "mode", "center"), err));
     PRELU_TRY(prelu_precision_parse(&e->precision, train_text(a, "precision", "auto"), err));
-    PRELU_TRY(train_load(a, &e->model, err));
-    if (!e->model->classes)
-        return prelu_fail(err, PRELU_E_FORMAT, "the model is no picture classifier");
-    PRELU_TRY(open_data(e, dir, train_text(a, "split", "val"), err));
+    if (train_flag(a, "json") && train_flag(a, "csv"))
+        return prelu_fail(err, PRELU_E_ARG, "--json and --csv: standard output takes one of them");
+    PRELU_TRY(load_models(e, a, err));
+    PRELU_TRY(open_data(e, err));
     mdl_dataset_limit(e->data, (size_t)limit);
     PRELU_TRY(train_pool(a, &e->pool, &threads, err));
-    return run_modes(e, err);
+    for (int i = 0; i < e->n_models; i++)
+        PRELU_TRY(make_member(e, i, err));
+    return run_tests(e, err);
+}
+
+static prelu_status write_all(const eval *e, const train_args *a, prelu_err *err)
+{
+    const char *predictions = train_text(a, "predictions", NULL);
+    const char *html = train_text(a, "html", NULL);
+    if (predictions)
+        PRELU_TRY(train_eval_write_predictions(e, predictions, err));
+    if (html)
+        PRELU_TRY(train_eval_write_html(e, html, err));
+    if (train_flag(a, "json"))
+        train_eval_print_json(e);
+    else if (train_flag(a, "csv"))
+        train_eval_print_csv(e);
+    else
+        train_eval_print_table(e);
+    return PRELU_OK;
+}
+
+static void eval_deinit(eval *e)
+{
+    for (int i = 0; i < e->n_tests; i++)
+        train_figures_deinit(&e->figures[i]);
+    for (int i = 0; i < e->n_models; i++) {
+        prelu_session_destroy(&e->members[i].session);
+        prelu_session_destroy(&e->members[i].dense);
+        prelu_plan_destroy(&e->dense[i]); /* before the plan whose weights it shares */
+        prelu_plan_destroy(&e->plans[i]);
+    }
+    mdl_dataset_destroy(&e->data);
+    prelu_pool_destroy(&e->pool);
+    for (int i = 0; i < e->n_models; i++)
+        prelu_model_destroy(&e->models[i]);
+    prelu_free(e->records);
+    prelu_free(e->skipped);
+    prelu_free(e);
 }
 
 static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
 {
-    eval e = {.quiet = train_flag(a, "quiet")};
+    eval *e = prelu_calloc(1, sizeof *e); /* some 40 KB */
     prelu_status st;
+    if (!e)
+        return prelu_fail(err, PRELU_E_NOMEM, "eval: %zu bytes", sizeof *e);
+    e->quiet = train_flag(a, "quiet");
     train_stop_watch();
-    st = eval_all(&e, a, err);
-    if (!st && train_flag(a, "json"))
-        print_json(&e);
-    else if (!st)
-        print_table(&e);
+    st = eval_all(e, a, err);
+    if (!st)
+        st = write_all(e, a, err);
     if (st == PRELU_E_CANCELLED)
         *exit_code = train_stop_code();
-    prelu_session_destroy(&e.session);
-    prelu_session_destroy(&e.dense_session);
-    prelu_plan_destroy(&e.dense); /* before the plan whose weights it shares */
-    prelu_plan_destroy(&e.plan);
-    mdl_dataset_destroy(&e.data);
-    prelu_pool_destroy(&e.pool);
-    prelu_model_destroy(&e.model);
+    eval_deinit(e);
     return st;
 }
 
 static const train_option options[] = {
-    TRAIN_MODEL_OPTIONS,
+    {"model", "FILE", "ONNX file; of several the scores are averaged", true},
+    TRAIN_READ_OPTIONS,
     {"data", "DIR", "folder with <split>/<class>/*.jpg, or IDX files", false},
     {"split", "NAME", "train or val (default)", false},
     {"mode", "LIST",
      "center, 10view, dense, multiscale, with commas; dense@384, multiscale@256+384 give the sizes "
      "(default center)",
      false},
+    {"average", "WHAT", "prob (default): mean of the scores after softmax, or logit: before it",
+     false},
     {"limit", "N", "only N pictures, evenly spaced", false},
     {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
     {"threads", "N", "compute threads (default: the CPUs this process may use)", false},
-    {"json", NULL, "print JSON", false},
+    {"json", NULL, "print JSON: all figures, by class, confusion matrix, calibration", false},
+    {"csv", NULL, "print a line of figures for each mode", false},
+    {"predictions", "FILE", "write a line of JSON for each picture and mode", false},
+    {"html", "FILE", "write a report with charts and the worst errors, one file", false},
     {"quiet", NULL, "no progress", false},
     TRAIN_OPTION_END,
 };

@@ -62,8 +62,7 @@ prelu_status train_pool(const train_args *a, prelu_pool **out, int *threads, pre
     return prelu_pool_create(out, (int)n - 1, err);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 if there is none. */
-static int sequence(const unsigned char *s)
+int train_utf8(const unsigned char *s)
 {
     int more = *s < 0x80 ? 0 : *s < 0xc2 ? -1 : *s < 0xe0 ? 1 : *s < 0xf0 ? 2 : *s < 0xf5 ? 3 : -1;
     if (more < 0 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
@@ -80,7 +79,7 @@ void train_json_text(FILE *f, const char *text)
     const unsigned char *s = (const unsigned char *)text;
     putc('"', f);
     while (*s) {
-        int n = sequence(s);
+        int n = train_utf8(s);
         if (!n)
             fputs("\\ufffd", f);
         else if (*s == '"' || *s == '\\')

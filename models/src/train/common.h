@@ -19,9 +19,9 @@
         "seed", "N", "seed of all random numbers (default 1)", false                               \
     }
 /** A model file and how to read a foreign one. */
-#define TRAIN_MODEL_OPTIONS                                                                        \
-    {"model", "FILE", "ONNX file", false},                                                         \
-        {"preprocess", "HOW", "of a foreign file: imagenet, caffe, raw or a JSON file", false},    \
+#define TRAIN_MODEL_OPTIONS {"model", "FILE", "ONNX file", false}, TRAIN_READ_OPTIONS
+#define TRAIN_READ_OPTIONS                                                                         \
+    {"preprocess", "HOW", "of a foreign file: imagenet, caffe, raw or a JSON file", false},        \
     {                                                                                              \
         "labels", "FILE", "labels, one a line, or id<TAB>label", false                             \
     }
@@ -42,6 +42,8 @@ PRELU_MUST_CHECK prelu_status train_pool(const train_args *a, prelu_pool **out, 
 
 /** A text as a JSON string, quoted; bytes that are no UTF-8 become U+FFFD. */
 void train_json_text(FILE *f, const char *text);
+/** Length of the well-formed UTF-8 sequence at s, 0 if there is none. */
+int train_utf8(const unsigned char *s);
 double train_now_ms(void);
 /** Most memory this process ever had resident, in 10^6 bytes. */
 double train_peak_rss_mb(void);

@@ -40,15 +40,17 @@ static prelu_status measure(fit *f, prelu_err *err)
     if (!st)
         st = prelu_session_create(&session, plan, f->pool, 0, err);
     if (!st) {
-        train_evaluation e = {.model = f->model,
-                              .session = session,
+        train_member member = {.model = f->model, .session = session};
+        train_evaluation e = {.members = &member,
+                              .n_members = 1,
+                              .n_tests = 1, /* center */
                               .pool = f->pool,
                               .data = f->val,
-                              .test = {.mode = PRELU_MODE_CENTER},
+                              .n = f->val->n_pictures,
                               .progress = on_val,
                               .ctx = f};
         train_progress_begin(&f->bar, stderr, f->o.quiet, "val", 0, f->val->n_pictures);
-        st = train_evaluate(&e, &r, err);
+        st = train_evaluate(&e, &r, NULL, err);
         train_progress_end(&f->bar);
     }
     if (!st) {
