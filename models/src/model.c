@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* madvise */
 #include "model_private.h"
 #include "prelu/mem.h"
 #include <errno.h>
@@ -223,6 +223,25 @@ void prelu_model_destroy(prelu_model **model)
     *model = NULL;
 }
 
+/* Pages of `map` that lie wholly within data, len. */
+static void drop_pages(const mdl_map *map, const void *data, size_t len)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
+    const uintptr_t start = (uintptr_t)map->data;
+    const uintptr_t from = (at + page - 1) / page * page, to = (at + len) / page * page;
+    if (from >= start && to <= start + map->len && from < to)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED); /* advice: the file still has them */
+}
+
+/* What is packed need not lie in memory twice. */
+static void on_packed(void *ctx, const void *data, size_t len)
+{
+    const prelu_model *m = ctx;
+    drop_pages(&(mdl_map){m->map, m->map_len}, data, len);
+    for (int i = 0; m->extra && i < m->extra->n_maps; i++)
+        drop_pages(&m->extra->maps[i], data, len);
+}
+
 static prelu_status plan_scores(prelu_plan **out, const prelu_model *m, const prelu_graph *g,
                                 prelu_plan_options *o, prelu_err *err)
 {
@@ -231,6 +250,8 @@ static prelu_status plan_scores(prelu_plan **out, const prelu_model *m, const pr
     outputs[PRELU_OUTPUT_LOGITS] = m->logits;
     o->outputs = outputs;
     o->n_outputs = 2;
+    o->packed = on_packed;
+    o->packed_ctx = (void *)m;
     return prelu_plan_create(out, g, o, err);
 }
 

@@ -1,6 +1,7 @@
 #include "prelu/mem.h"
 #include "prelu/session.h"
 #include "small_net.h"
+#include <stdatomic.h>
 
 static void run_views(prelu_session *s, const prelu_view *views, size_t n, int h, int w, float *out)
 {
@@ -185,12 +186,58 @@ static void test_failing_allocations(void **state)
     free(px);
 }
 
+/* What planning tells of as packed is not needed any more: here it is spoilt. */
+static void spoil(void *ctx, const void *data, size_t len)
+{
+    atomic_fetch_add((atomic_size_t *)ctx, len);
+    memset((void *)(uintptr_t)data, 0x7f, len);
+}
+
+static void test_packed_data_is_not_needed(void **state)
+{
+    enum { N = 2, H = 16, W = 16 };
+    static const prelu_precision precisions[] = {PRELU_PRECISION_FP32, PRELU_PRECISION_BF16,
+                                                 PRELU_PRECISION_INT8FC};
+    prelu_err err = {0};
+    prelu_view views[N];
+    prelu_pool *pool = NULL;
+    uint8_t *px = small_views(views, N, H, W, 10);
+    (void)state;
+    check_ok(prelu_pool_create(&pool, 1, &err), &err);
+    for (int p = 0; p < 3; p++) {
+        float scores[2][N * SMALL_CLASSES];
+        atomic_size_t told = 0;
+        for (int told_of = 0; told_of < 2; told_of++) {
+            prelu_graph *g = small_net(5);
+            prelu_plan *plan = NULL;
+            prelu_session *s = NULL;
+            const prelu_plan_options o = {.precision = precisions[p],
+                                          .pool = pool,
+                                          .packed = told_of ? spoil : NULL,
+                                          .packed_ctx = &told};
+            check_ok(prelu_plan_create(&plan, g, &o, &err), &err);
+            check_ok(prelu_session_create(&s, plan, pool, 0, &err), &err);
+            run_views(s, views, N, H, W, scores[told_of]);
+            prelu_session_destroy(&s);
+            prelu_plan_destroy(&plan);
+            prelu_graph_destroy(&g);
+        }
+        assert_memory_equal(scores[0], scores[1], sizeof scores[0]);
+        assert_true(told >= sizeof(float) * (SMALL_C1 * SMALL_C2 * 4 + SMALL_C2 * SMALL_C3 * 9));
+    }
+    prelu_pool_destroy(&pool);
+    free(px);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_views_equal_raw_tensor), cmocka_unit_test(test_passes_keep_results),
-        cmocka_unit_test(test_steps_and_reshapes),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_views_equal_raw_tensor),
+        cmocka_unit_test(test_passes_keep_results),
+        cmocka_unit_test(test_steps_and_reshapes),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_packed_data_is_not_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,10 @@ typedef struct prelu_plan_options {
     /* NULL, or a plan with the same precision of a graph whose values have the same numbers (the
      * source of prelu_graph_dense): its packed weights serve this plan too. Must outlive it. */
     const struct prelu_plan *weights_of;
+    /* NULL, or told of constant data that has been packed, perhaps by a thread of the pool: nothing
+     * is lost if its pages leave memory, but they may be read again. */
+    void (*packed)(void *ctx, const void *data, size_t len);
+    void *packed_ctx;
     bool training; /* keep Dropout and BatchNormalization as the trainer's graph has them; no fusion
                       across values that gradients read */
 } prelu_plan_options;

@@ -150,10 +150,13 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
     op_instance *inst = &p->ops[i];
     op_tensor in[PRELU_MAX_INPUTS];
     prelu_err inner = {0};
+    size_t count;
     *inst = (op_instance){.def = op_find(n->op),
                           .node = n,
                           .krn = krn_table_get(),
                           .precision = precision_of(n, o),
+                          .part_packed = o->packed,
+                          .part_ctx = o->packed_ctx,
                           .id = (uint64_t)i};
     for (int k = 0; k < n->n_in; k++) {
         in[k] = (op_tensor){.shape.rank = -1};
@@ -172,10 +175,14 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
         if (st)
             return prelu_fail(err, st, "%s node '%.80s': %s", n->op, n->name, inner.text);
     }
-    for (int k = 0; k < n->n_in; k++)
-        if (in[k].data && !(inst->consumed >> k & 1) && !(inst->def->shape_only >> k & 1) &&
-            !p->owned[n->in[k]])
+    for (int k = 0; k < n->n_in; k++) {
+        if (!in[k].data || inst->def->shape_only >> k & 1)
+            continue;
+        if (!(inst->consumed >> k & 1) && !p->owned[n->in[k]])
             PRELU_TRY(own_constant(p, n->in[k], err));
+        if (o->packed && !prelu_shape_count(&in[k].shape, &count, NULL))
+            o->packed(o->packed_ctx, in[k].data, count * prelu_dtype_size(in[k].dtype));
+    }
     return PRELU_OK;
 }
 

@@ -23,6 +23,7 @@ op_fc op_fc_choose(const op_instance *inst, size_t n, size_t k)
 }
 
 typedef struct pack_job {
+    const op_instance *inst;
     const op_fc *f;
     const op_file_f32 *b;
     bool rows;
@@ -74,11 +75,15 @@ static void pack_task(void *ctx, size_t task, int worker)
         pack_bf16(j, task);
     else
         pack_i8(j, task);
+    if (j->rows)
+        op_rows_packed(j->inst, j->b, j->f->k, task * j->f->nr, j->f->nr, j->f->n);
 }
 
-void op_fc_pack(op_fc *f, void *at, const op_file_f32 *b, bool rows, float alpha, prelu_pool *pool)
+void op_fc_pack(const op_instance *inst, op_fc *f, void *at, const op_file_f32 *b, bool rows,
+                float alpha, prelu_pool *pool)
 {
-    pack_job j = {.f = f, .b = b, .rows = rows, .alpha = alpha, .scale = at, .panels = at};
+    pack_job j = {
+        .inst = inst, .f = f, .b = b, .rows = rows, .alpha = alpha, .scale = at, .panels = at};
     if (f->kind == OP_FC_I8)
         j.panels += (f->n + 15) / 16 * 64;
     f->scale = j.scale;

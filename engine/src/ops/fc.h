@@ -22,7 +22,8 @@ typedef struct op_fc {
 /** By inst->precision; kind OP_FC_F32 = not here. */
 op_fc op_fc_choose(const op_instance *inst, size_t n, size_t k);
 /** Fill `at` (f->bytes, 64-byte aligned) from b: (n,k) rows if `rows`, else (k,n); times alpha. */
-void op_fc_pack(op_fc *f, void *at, const op_file_f32 *b, bool rows, float alpha, prelu_pool *pool);
+void op_fc_pack(const op_instance *inst, op_fc *f, void *at, const op_file_f32 *b, bool rows,
+                float alpha, prelu_pool *pool);
 /** Rows row..row+m-1, units col..col+n-1 of y (already there), ldy floats apart. a: (.., k) f32
  *  rows; or, with `turned` = its row count, (k, turned).
  *  @param scratch  mc rows of op_lda(kc) floats. */

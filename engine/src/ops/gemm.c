@@ -78,6 +78,7 @@ typedef struct pack_job {
     dims d;
     const op_file_f32 *b;
     float *panels, alpha;
+    const op_instance *inst;
 } pack_job;
 
 static void pack_task(void *ctx, size_t task, int worker)
@@ -85,6 +86,8 @@ static void pack_task(void *ctx, size_t task, int worker)
     const pack_job *j = ctx;
     (void)worker;
     pack_one(j->krn, &j->d, j->b, j->alpha, j->panels, task);
+    if (j->d.tb)
+        op_rows_packed(j->inst, j->b, j->d.k, task * j->krn->nr, j->krn->nr, j->d.n);
 }
 
 static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu_pool *pool,
@@ -93,8 +96,10 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const krn_gemm *krn = inst->krn->gemm_f32;
     const prelu_shape *b = &in[IN_B].shape;
     const float beta = prelu_node_float(inst->node, "beta", 1.0f);
-    pack_job job = {
-        .krn = krn, .b = in[IN_B].data, .alpha = prelu_node_float(inst->node, "alpha", 1.0f)};
+    pack_job job = {.krn = krn,
+                    .b = in[IN_B].data,
+                    .alpha = prelu_node_float(inst->node, "alpha", 1.0f),
+                    .inst = inst};
     if (!in[IN_B].data || b->rank != 2)
         return PRELU_OK;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
@@ -126,7 +131,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         *consumed |= 1u << IN_SLOPE;
     }
     if (low.kind)
-        op_fc_pack(&p->low, job.panels, job.b, job.d.tb, job.alpha, pool);
+        op_fc_pack(inst, &p->low, job.panels, job.b, job.d.tb, job.alpha, pool);
     else
         prelu_pool_run(pool, panels, pack_task, &job);
     inst->algorithm = low.kind ? low.name : krn->name;

@@ -39,8 +39,11 @@ typedef struct op_instance {
     const krn_table *krn;
     void *packed; /* made by def->pack; freed with prelu_free by the plan */
     size_t packed_len;
-    uint64_t consumed;         /* inputs that pack has taken */
-    bool shared;               /* `packed` is another plan's */
+    uint64_t consumed; /* inputs that pack has taken */
+    bool shared;       /* `packed` is another plan's */
+    /* pack may tell of parts of a constant that it has packed; the plan tells of whole ones */
+    void (*part_packed)(void *ctx, const void *data, size_t len);
+    void *part_ctx;
     const char *algorithm;     /* static text for describe --plan; NULL = def->name */
     prelu_precision precision; /* asked of constant weights; AUTO never comes here */
     uint64_t id;               /* stable per node: dropout's stream */

@@ -24,6 +24,14 @@ void op_panel_from_cols(float *dst, size_t nr, const op_file_f32 *src, size_t ld
     }
 }
 
+void op_rows_packed(const op_instance *inst, const op_file_f32 *b, size_t k, size_t first,
+                    size_t count, size_t rows)
+{
+    if (inst->part_packed && first < rows)
+        inst->part_packed(inst->part_ctx, b + first * k,
+                          op_min(count, rows - first) * k * sizeof *b);
+}
+
 op_range op_cut(size_t n, size_t unit, size_t parts, size_t i)
 {
     const size_t units = (n + unit - 1) / unit;

@@ -13,6 +13,11 @@ void op_panel_from_rows(float *dst, size_t nr, const op_file_f32 *src, size_t ld
 void op_panel_from_cols(float *dst, size_t nr, const op_file_f32 *src, size_t ld, size_t cols,
                         size_t k, float scale);
 
+/** Tell who asks that rows first..first+count-1, as far as there are `rows`, of constant b (rows,k)
+ *  are packed. */
+void op_rows_packed(const op_instance *inst, const op_file_f32 *b, size_t k, size_t first,
+                    size_t count, size_t rows);
+
 /** Panels of n columns. */
 static inline size_t op_panels(const krn_gemm *krn, size_t n)
 {
