@@ -271,6 +271,19 @@ prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m, prelu_prec
     return plan_scores(out, m, m->graph, &o, err);
 }
 
+prelu_status prelu_model_plan_values(prelu_plan **out, const prelu_model *m,
+                                     const prelu_value *values, int n_values,
+                                     prelu_precision precision, prelu_pool *pool, prelu_err *err)
+{
+    const prelu_plan_options o = {.precision = precision,
+                                  .pool = pool,
+                                  .outputs = values,
+                                  .n_outputs = n_values,
+                                  .packed = on_packed,
+                                  .packed_ctx = (void *)m};
+    return prelu_plan_create(out, m->graph, &o, err);
+}
+
 prelu_status prelu_model_plan_dense(prelu_plan **out, const prelu_model *m, const prelu_plan *views,
                                     prelu_precision precision, prelu_pool *pool, prelu_err *err)
 {

@@ -62,6 +62,11 @@ PRELU_MUST_CHECK prelu_status prelu_model_save(const prelu_model *m, const char 
 PRELU_MUST_CHECK prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m,
                                                prelu_precision precision, prelu_pool *pool,
                                                prelu_err *err);
+/** The same for any values of m->graph. */
+PRELU_MUST_CHECK prelu_status prelu_model_plan_values(prelu_plan **out, const prelu_model *m,
+                                                      const prelu_value *values, int n_values,
+                                                      prelu_precision precision, prelu_pool *pool,
+                                                      prelu_err *err);
 /** The same for whole pictures (prelu_graph_dense). @param views the model's plan of the same
  *  precision, whose weights it shares: must outlive it.
  *  @return E_UNSUPPORTED when the graph cannot be tested densely; the text names the node. */

@@ -127,10 +127,9 @@ static prelu_status print_plan(const prelu_model *m, const train_args *a, bool j
     int threads;
     PRELU_TRY(prelu_precision_parse(&precision, train_text(a, "precision", "auto"), err));
     PRELU_TRY(train_pool(a, &pool, &threads, err));
-    st = m->classes
-             ? prelu_model_plan(&plan, m, precision, pool, err)
-             : prelu_plan_create(&plan, m->graph,
-                                 &(prelu_plan_options){.precision = precision, .pool = pool}, err);
+    st = m->classes ? prelu_model_plan(&plan, m, precision, pool, err)
+                    : prelu_model_plan_values(&plan, m, m->graph->outputs, m->graph->n_outputs,
+                                              precision, pool, err);
     if (st)
         goto out;
     if (json)

@@ -103,14 +103,14 @@ static prelu_status find_outputs(running *r, const train_args *a, prelu_err *err
 static prelu_status make_session(running *r, const train_args *a, prelu_err *err)
 {
     prelu_value values[MAX_FILES];
-    prelu_plan_options o = {.outputs = values, .n_outputs = r->n_outputs};
+    prelu_precision precision;
     int threads;
     for (int i = 0; i < r->n_outputs; i++)
         values[i] = r->outputs[i].value;
-    PRELU_TRY(prelu_precision_parse(&o.precision, train_text(a, "precision", "fp32"), err));
+    PRELU_TRY(prelu_precision_parse(&precision, train_text(a, "precision", "fp32"), err));
     PRELU_TRY(train_pool(a, &r->pool, &threads, err));
-    o.pool = r->pool;
-    PRELU_TRY(prelu_plan_create(&r->plan, r->m->graph, &o, err));
+    PRELU_TRY(
+        prelu_model_plan_values(&r->plan, r->m, values, r->n_outputs, precision, r->pool, err));
     return prelu_session_create(&r->session, r->plan, r->pool, 0, err);
 }
 

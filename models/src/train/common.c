@@ -1,8 +1,9 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* CLOCK_BOOTTIME */
 #include "common.h"
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static prelu_status choose(const train_args *a, const char *name, const char *const *choices,
                            int otherwise, int *out, prelu_err *err)
@@ -98,6 +99,39 @@ double train_now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+double train_since_start_ms(void)
+{
+    char text[1024];
+    unsigned long long ticks = 0;
+    struct timespec now;
+    FILE *f = fopen("/proc/self/stat", "r");
+    const size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f)
+        fclose(f);
+    text[n] = 0;
+    const char *after = strrchr(text, ')'); /* a program's name may hold anything */
+    if (!after || sscanf(after,             /* field 22, in ticks after the machine's start */
+                         ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                         "%*d %*d %llu",
+                         &ticks) != 1)
+        return 0;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6 -
+           (double)ticks * 1e3 / (double)sysconf(_SC_CLK_TCK);
+}
+
+double train_rss_mb(void)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%*u %llu", &pages) != 1)
+        pages = 0;
+    fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }
 
 double train_peak_rss_mb(void)

@@ -47,4 +47,8 @@ int train_utf8(const unsigned char *s);
 double train_now_ms(void);
 /** Most memory this process ever had resident, in 10^6 bytes. */
 double train_peak_rss_mb(void);
+/** Resident now; 0 where the kernel does not say. */
+double train_rss_mb(void);
+/** Since this process was started, to 10 ms; 0 where the kernel does not say. */
+double train_since_start_ms(void);
 #endif
