@@ -32,7 +32,6 @@ static prelu_status prepare(srv_app *app, const srv_config *config, prelu_err *e
     static const char *const modes[SRV_METRIC_MODES] = {"center", "10view", "dense", "multiscale"};
     const char *const *names;
     int n = srv_routes_names(&names);
-    memset(app, 0, sizeof *app);
     app->config = config;
     srv_metrics_init(&app->metrics, names, n, modes);
     PRELU_TRY(prelu_cpu_init(err));
@@ -102,6 +101,17 @@ prelu_status srv_app_check(srv_app *app, const srv_config *config, prelu_err *er
     return srv_app_load(app, err);
 }
 
+void srv_app_reload(srv_app *app)
+{
+    prelu_err err = {0};
+    if (!app->keys)
+        prelu_log(PRELU_LOG_INFO, "reload: there is nothing to read again");
+    else if (srv_keys_reload(app->keys, &err))
+        prelu_log(PRELU_LOG_ERROR, "reload: the old keys stay: %s", err.text);
+    else
+        prelu_log(PRELU_LOG_INFO, "reload: keys read");
+}
+
 void srv_app_retire(srv_app *app) { atomic_store(&app->state, SRV_DRAINING); }
 
 void srv_app_drain(srv_app *app) { srv_http_drain(app->http); }
@@ -123,5 +133,6 @@ void srv_app_close(srv_app *app)
     prelu_pool_destroy(&app->pool); /* no job runs any more */
     srv_workers_destroy(&app->workers);
     srv_registry_deinit(&app->registry);
+    srv_keys_destroy(&app->keys);
     srv_timer_destroy(&app->timer);
 }

@@ -2,11 +2,13 @@
 #define SRV_APP_H
 #include "config.h"
 #include "http.h"
+#include "keys.h"
 #include "metrics.h"
 #include "registry.h"
 #include "worker.h"
 
-/** A running server: what the routes need, in one place. */
+/** A running server: what the routes need, in one place. Zero-initialise; `keys` may be set before
+ * it is opened, and then belongs to it. */
 typedef enum srv_state { SRV_LOADING, SRV_READY, SRV_DRAINING } srv_state;
 
 typedef struct srv_app {
@@ -17,6 +19,7 @@ typedef struct srv_app {
     srv_workers *workers;
     srv_http *http;
     srv_metrics metrics;
+    srv_keys *keys;   /* NULL: no key is asked for */
     atomic_int state; /* srv_state; models and workers are there from SRV_READY on */
 } srv_app;
 
@@ -30,6 +33,9 @@ PRELU_MUST_CHECK prelu_status srv_app_write_port(const srv_app *app, prelu_err *
 PRELU_MUST_CHECK prelu_status srv_app_load(srv_app *app, prelu_err *err);
 /** Load and try the models without opening a port. */
 PRELU_MUST_CHECK prelu_status srv_app_check(srv_app *app, const srv_config *config, prelu_err *err);
+/** Read again what may change while serving: the key file. What cannot be read stays as it was, and
+ *  the log says why. */
+void srv_app_reload(srv_app *app);
 /** First phase of the drain: not ready any more, still accepting. */
 void srv_app_retire(srv_app *app);
 /** Second phase begun: no new connections. */

@@ -61,6 +61,9 @@ static const option table[] = {
      "most pixels of a picture"},
     {"max-images", COUNT, AT(max_images), "64", 1, 1024, "N", "most pictures of one request"},
     {"max-connections", COUNT, AT(max_connections), "1024", 1, 100000, "N", "most connections"},
+    {"api-key-file", TEXT, AT(api_key_file), NULL, 0, 0, "FILE",
+     "ask for a key; the file has lines name:sha256 (see prelu-serve hash-key), read anew on "
+     "SIGHUP"},
     {"drain-delay", TIME, AT(drain_delay), "0", 0, 3600 * SECONDS, "TIME",
      "after SIGTERM: how long to go on accepting while /readyz says no"},
     {"drain-timeout", TIME, AT(drain_timeout), "30s", 0, 3600 * SECONDS, "TIME",
@@ -376,6 +379,7 @@ void srv_config_print(const srv_config *c, FILE *to)
 void srv_config_help(FILE *to)
 {
     fprintf(to, "Usage: prelu-serve [OPTION]...\n"
+                "       prelu-serve hash-key < KEY\n"
                 "Serve ONNX image classifiers over HTTP: POST a JPEG to /classify.\n\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         const option *o = &table[i];

@@ -39,6 +39,7 @@ typedef struct srv_config {
     srv_list models, preprocess, labels; /* [NAME=]PATH */
     srv_list ensembles;                  /* NAME=MODEL,MODEL */
     char *host, *port_file, *config;     /* NULL when not given, host aside */
+    char *api_key_file;                  /* NULL: no key is asked for */
     int64_t port, threads, http_threads; /* threads 0 = as many as this process may use */
     int64_t precision, mode;             /* prelu_precision, prelu_mode */
     int64_t top_k, max_batch, max_batch_delay, queue_limit; /* queue_limit 0 = 256 per thread */

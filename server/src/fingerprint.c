@@ -1,4 +1,5 @@
 #include "fingerprint.h"
+#include <nettle/memops.h>
 #include <nettle/sha2.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,4 +13,9 @@ void srv_sha256_hex(char out[65], const void *data, size_t len)
     sha256_digest(&ctx, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++)
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+bool srv_equal_in_constant_time(const void *a, const void *b, size_t len)
+{
+    return memeql_sec(a, b, len) == 1;
 }

@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "app.h"
+#include "fingerprint.h"
 #include "logger.h"
 #include <errno.h>
 #include <signal.h>
@@ -77,6 +78,34 @@ static int drain(srv_app *app, const sigset_t *set)
     return 0;
 }
 
+/* @return 0 or an exit code. */
+static int load_keys(srv_app *app, const srv_config *config)
+{
+    prelu_err err = {0};
+    prelu_status st =
+        config->api_key_file ? srv_keys_load(&app->keys, config->api_key_file, &err) : PRELU_OK;
+    int code = st ? fail("", &err) : 0;
+    return code == SRV_EX_DATA ? SRV_EX_CONFIG : code;
+}
+
+/* What a line of --api-key-file holds, for a key on standard input. Its end is not part of it. */
+static int hash_key(void)
+{
+    char key[SRV_MAX_KEY_LEN + 2], hex[65];
+    if (!fgets(key, sizeof key, stdin)) {
+        fputs("prelu-serve: hash-key reads a key from standard input\n", stderr);
+        return SRV_EX_USAGE;
+    }
+    size_t len = strcspn(key, "\r\n");
+    if (len == 0 || len > SRV_MAX_KEY_LEN) {
+        fprintf(stderr, "prelu-serve: a key has 1 to %d bytes\n", SRV_MAX_KEY_LEN);
+        return SRV_EX_USAGE;
+    }
+    srv_sha256_hex(hex, key, len);
+    puts(hex);
+    return 0;
+}
+
 static int serve(srv_app *app, const srv_config *config, const sigset_t *set)
 {
     prelu_err err = {0};
@@ -91,7 +120,10 @@ static int serve(srv_app *app, const srv_config *config, const sigset_t *set)
     if (srv_app_load(app, &err))
         return fail("cannot serve: ", &err);
     prelu_log(PRELU_LOG_INFO, "ready: prelu-serve %s, %s", PRELU_VERSION, prelu_cpu_text());
-    wait_signal(set, -1);
+    sigset_t with_hangup = *set;
+    sigaddset(&with_hangup, SIGHUP);
+    while (wait_signal(&with_hangup, -1) == SIGHUP)
+        srv_app_reload(app);
     return drain(app, set);
 }
 
@@ -112,9 +144,12 @@ int main(int argc, char **argv)
     static srv_app app;
     prelu_err err = {0};
     sigset_t set;
-    int code = srv_config_read(&config, argc, argv, env, &err);
+    const bool hash = argc == 2 && strcmp(argv[1], "hash-key") == 0;
+    int code = srv_config_read(&config, hash ? 1 : argc, argv, env, &err);
     if (code) {
         fprintf(stderr, "prelu-serve: %s\n", err.text);
+    } else if (hash) {
+        code = hash_key();
     } else if (config.help) {
         srv_config_help(stdout);
     } else if (config.version) {
@@ -126,10 +161,14 @@ int main(int argc, char **argv)
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
+        sigdelset(&set, SIGHUP);
         signal(SIGPIPE, SIG_IGN);
         srv_logger_start((srv_log_format)config.log_format, (prelu_log_level)config.log_level);
-        code = config.check ? check(&app, &config) : serve(&app, &config, &set);
+        code = load_keys(&app, &config);
+        if (!code)
+            code = config.check ? check(&app, &config) : serve(&app, &config, &set);
         srv_app_close(&app);
     }
     srv_config_deinit(&config);

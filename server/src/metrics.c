@@ -22,7 +22,7 @@ static const char *const stage_names[SRV_STAGES] = {"read",  "decode", "prepare"
                                                     "queue", "infer",  "reply"};
 static const char *const reject_names[SRV_REJECTS] = {"queue_full", "memory",   "draining",
                                                       "loading",    "deadline", "body_too_large",
-                                                      "malformed",  "slow"};
+                                                      "malformed",  "slow",     "key"};
 
 static void count(atomic_uint_fast64_t *c)
 {

@@ -26,6 +26,7 @@ typedef enum srv_reject {
     SRV_REJECT_BODY,
     SRV_REJECT_MALFORMED,
     SRV_REJECT_SLOW,
+    SRV_REJECT_KEY,
     SRV_REJECTS
 } srv_reject;
 

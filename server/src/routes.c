@@ -193,7 +193,30 @@ static void answer_asset(const route *r, const srv_request_info *info, srv_reply
     srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
 }
 
-/* Method and path. @return the route, or NULL with the reply filled. */
+/* Orchestrators that ask for health have no key. */
+static bool needs_key(const char *path)
+{
+    return strcmp(path, "/healthz") != 0 && strcmp(path, "/readyz") != 0 &&
+           strncmp(path, "/v2/health/", 11) != 0;
+}
+
+/* @return false with the reply filled. Neither it nor the log shows what was presented. */
+static bool admitted(srv_app *app, const srv_request_info *info, srv_reply *reply)
+{
+    const char *key = srv_keys_presented(info->authorization, info->api_key);
+    if (key && srv_keys_known(app->keys, key, strlen(key)))
+        return true;
+    srv_metrics_rejected(&app->metrics, SRV_REJECT_KEY);
+    if (key)
+        srv_reply_error(reply, 403, "wrong_key", "the key is not known here", info->id);
+    else
+        srv_reply_error(reply, 401, "key_missing",
+                        "a key is needed: Authorization: Bearer KEY, or X-API-Key: KEY", info->id);
+    srv_reply_header(reply, "WWW-Authenticate", "Bearer");
+    return false;
+}
+
+/* Key, path and method. @return the route, or NULL with the reply filled. */
 static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
 {
     const srv_request_info *info = srv_exchange_info(x);
@@ -202,6 +225,8 @@ static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
         allow_header(reply, SRV_GET | SRV_HEAD | SRV_POST);
         return NULL;
     }
+    if (app->keys && needs_key(info->path) && !admitted(app, info, reply))
+        return NULL;
     int i = find(app, info->path);
     if (i < 0) {
         srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);

@@ -1,5 +1,6 @@
 """prelu-serve, the real program, over loopback: answers, refusals, hostile clients, the drain."""
 import concurrent.futures
+import hashlib
 import http.client
 import io
 import json
@@ -863,6 +864,54 @@ def test_log_lines_are_json_without_the_clients_bytes(own_server):
     assert {"ts", "level", "msg", "request_id", "method", "route", "status"} <= set(requests[-1])
     assert requests[-1]["route"] == "/classify" and requests[-1]["status"] == 200
     assert "very-secret" not in s.text()
+
+
+# ---- keys ----
+
+def hash_of(run_program, key):
+    r = run_program("prelu-serve", "hash-key", input=key + "\n")
+    assert r.returncode == 0 and r.stdout == hashlib.sha256(key.encode()).hexdigest() + "\n"
+    return r.stdout.strip()
+
+
+def test_keys(own_server, run_program, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"# ours\nann:{hash_of(run_program, 'first-key')}\n")
+    s = own_server("--api-key-file", file)
+    for path in ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"):
+        assert s.get(path)[0] == 200, path
+    for headers in ({}, {"Authorization": "Basic Zmlyc3Qta2V5"}):
+        status, answer = s.classify(SMALL, headers=headers)
+        assert status == 401 and answer["code"] == "key_missing"
+    for path in ("/metrics", "/", "/openapi.json", "/no/such/path"):
+        assert s.get(path)[0] == 401, path
+    for wrong in ("first-ke", "first-key2", hash_of(run_program, "first-key"), "x" * 5000):
+        status, answer = s.classify(SMALL, headers={"X-API-Key": wrong})
+        assert status == 403 and answer["code"] == "wrong_key"
+    right = [{"X-API-Key": "first-key"}, {"Authorization": "Bearer first-key"}]
+    assert [s.classify(SMALL, headers=h)[0] for h in right] == [200, 200]
+    bodiless = s.raw(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n"
+                     b"Expect: 100-continue\r\n\r\n")
+    assert parse_raw(bodiless)[0] == 401  # before the body is read
+    file.write_text("broken\n")
+    s.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old keys stay" in s.text())
+    assert s.classify(SMALL, headers=right[0])[0] == 200
+    file.write_text(f"ann:{hash_of(run_program, 'second-key')}\n")
+    s.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: s.classify(SMALL, headers={"X-API-Key": "second-key"})[0] == 200)
+    assert s.classify(SMALL, headers=right[0])[0] == 403
+    assert s.stop() == 0
+    assert "first-key" not in s.text() and "second-key" not in s.text()
+
+
+@pytest.mark.parametrize("text,code", [(None, 66), ("", 78), ("ann:123\n", 78)])
+def test_bad_key_files(run_program, model, tmp_path, text, code):
+    file = tmp_path / "keys"
+    if text is not None:
+        file.write_text(text)
+    r = run_program("prelu-serve", "--model", model, "--port", 0, "--api-key-file", file)
+    assert r.returncode == code and "api-key-file" in r.stderr
 
 
 # ---- starting and stopping ----
