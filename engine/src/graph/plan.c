@@ -111,18 +111,21 @@ static prelu_status own_constant(prelu_plan *p, prelu_value v, prelu_err *err)
     return PRELU_OK;
 }
 
-/* auto: bf16 pays where there are tiles to multiply it; elsewhere Winograd in f32 is faster. int8
- * weights only where somebody has measured that they change no answers. */
+/* What bf16 gains depends on the CPU. Tiles multiply it many times faster than f32. Without them
+ * vdpbf16ps does no more than fma, so Winograd in f32 is the faster convolution, and narrow weights
+ * pay only in fully connected layers, where they are waited for. int8 weights are auto's choice only
+ * where somebody has measured that they change no answers. */
 static prelu_precision precision_of(const prelu_node *n, const prelu_plan_options *o)
 {
+    const unsigned isa = krn_table_get()->isa;
     const bool fc = strcmp(n->op, "Gemm") == 0 || strcmp(n->op, "MatMul") == 0;
-    if (o->precision == PRELU_PRECISION_INT8FC)
-        return fc ? PRELU_PRECISION_INT8FC : PRELU_PRECISION_BF16;
-    if (o->precision != PRELU_PRECISION_AUTO)
+    if (o->precision == PRELU_PRECISION_FP32 || o->precision == PRELU_PRECISION_BF16)
         return o->precision;
-    if (fc && o->int8fc_agrees)
+    if (fc && o->precision == PRELU_PRECISION_INT8FC)
         return PRELU_PRECISION_INT8FC;
-    return krn_table_get()->isa & KRN_AMX ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
+    if (fc && o->int8fc_agrees && (isa & KRN_AVX512))
+        return PRELU_PRECISION_INT8FC;
+    return isa & (fc ? KRN_BF16 : KRN_AMX) ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
 }
 
 /* The node of the other plan that makes the same value with the same op has the same weights: both
