@@ -135,10 +135,18 @@ static const char *try_one(const void *variant, call_fn *call, const problem *p,
 
 /* ---- bf16 ---- */
 
+/* Layouts of a: plain; steps of k in reverse order, as a_at tells; and rows with gaps of NaN
+ * between the runs. Sums must be the same. */
 typedef struct packed_bf16 {
     uint16_t *a, *b;
-    size_t panel;
+    size_t panel, len, gap, *at;
 } packed_bf16;
+
+/* Row of a for row i of c. */
+static size_t spread_row(const packed_bf16 *k, size_t i)
+{
+    return k->gap ? i / k->len * (k->len + k->gap) + i % k->len : i;
+}
 
 static void call_bf16(const void *variant, const problem *p, const void *packed, size_t from,
                       size_t m, float *c, size_t ldc, size_t parts)
@@ -147,34 +155,49 @@ static void call_bf16(const void *variant, const problem *p, const void *packed,
     const packed_bf16 *k = packed;
     const krn_epilogue ep = epilogue(p, from);
     const size_t cut = parts > 1 ? p->k / 2 / KRN_BF16_K * KRN_BF16_K : 0;
-    krn_gemm_bf16_args g = {.m = m,
+    krn_gemm_bf16_args g = {.m = spread_row(k, m - 1) + 1,
                             .n = p->n,
                             .k = cut,
-                            .a = k->a + from * p->k,
+                            .a = k->a + spread_row(k, from) * p->k,
+                            .a_at = k->at,
                             .b = k->b,
                             .a_rs = p->k,
                             .b_panel = k->panel,
                             .c = c,
                             .ldc = ldc,
+                            .row_len = k->len,
+                            .row_gap = k->gap,
                             .accumulate = p->accumulate};
     if (cut) {
         v->run(&g);
         g.accumulate = true;
     }
-    g.a += cut;
+    if (k->at)
+        g.a_at += cut / KRN_BF16_K;
+    else
+        g.a += cut;
     g.b += cut * v->nr;
     g.k = p->k - cut;
     g.ep = p->ep < 12 ? &ep : NULL;
     v->run(&g);
 }
 
-static const char *bf16_case(const krn_gemm_bf16 *v, const problem *p)
+static const char *bf16_case(const krn_gemm_bf16 *v, const problem *p, int turn)
 {
     const size_t panels = (p->n + v->nr - 1) / v->nr, len = panels * v->nr * p->k;
-    packed_bf16 k = {.a = check_guard_new(p->m * p->k * 2),
-                     .b = check_guard_new(len * 2),
-                     .panel = v->nr * p->k};
-    krn_to_bf16__ref(k.a, p->a, p->m * p->k);
+    const size_t steps = p->k / KRN_BF16_K;
+    packed_bf16 k = {.panel = v->nr * p->k, .len = 1 + (size_t)turn % 5, .gap = (size_t)turn % 3};
+    const size_t rows = spread_row(&k, p->m - 1) + 1;
+    k.a = check_guard_new(rows * p->k * 2);
+    k.b = check_guard_new(len * 2);
+    k.at = turn % 4 == 3 ? malloc(steps * sizeof *k.at) : NULL;
+    for (size_t s = 0; s < steps && k.at; s++)
+        k.at[s] = (steps - 1 - s) * KRN_BF16_K;
+    memset(k.a, 0xff, rows * p->k * 2); /* NaN */
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t s = 0; s < steps; s++)
+            krn_to_bf16__ref(k.a + spread_row(&k, i) * p->k + (k.at ? k.at[s] : s * KRN_BF16_K),
+                             p->a + i * p->k + s * KRN_BF16_K, KRN_BF16_K);
     memset(k.b, 0, len * 2);
     for (size_t j = 0; j < p->n; j++)
         for (size_t i = 0; i < p->k; i++) {
@@ -184,6 +207,7 @@ static const char *bf16_case(const krn_gemm_bf16 *v, const problem *p)
     const char *wrong = try_one(v, call_bf16, p, &k, false);
     check_guard_free(k.a);
     check_guard_free(k.b);
+    free(k.at);
     return wrong;
 }
 
@@ -237,7 +261,7 @@ static const char *i8_case(const krn_gemm_i8 *v, problem *p, uint64_t *seed)
 static const char *all_sizes(size_t mr, size_t nr, const size_t *ks, size_t n_ks,
                              const krn_gemm_bf16 *bf16, const krn_gemm_i8 *i8)
 {
-    const size_t ms[] = {1, 2, mr > 1 ? mr - 1 : 3, mr + 1, 2 * mr + 3};
+    const size_t ms[] = {1, 2, mr > 1 ? mr - 1 : 3, mr + 1, 2 * mr + 3, 7 * mr + 1};
     const size_t ns[] = {1, 2, nr > 1 ? nr - 1 : 5, nr, nr + 1, 17, 2 * nr + 7};
     uint64_t seed = check_seed();
     int turn = 0;
@@ -246,7 +270,7 @@ static const char *all_sizes(size_t mr, size_t nr, const size_t *ks, size_t n_ks
             for (size_t c = 0; c < n_ks; c++)
                 for (int kind = 0; kind < 4; kind++, turn++) {
                     problem p = make(ms[a], ns[b], ks[c], nr, turn, &seed);
-                    const char *wrong = bf16 ? bf16_case(bf16, &p) : i8_case(i8, &p, &seed);
+                    const char *wrong = bf16 ? bf16_case(bf16, &p, turn) : i8_case(i8, &p, &seed);
                     unmake(&p);
                     if (wrong)
                         return wrong;

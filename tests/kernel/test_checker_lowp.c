@@ -1,12 +1,22 @@
 #include "check.h"
 #include "check_lowp.h"
+#include "kernels/verify.h"
+#include "prelu/log.h"
 
 /* The checkers of the low-precision kernels must notice these faults. */
 
-static void bf16_lost_pair(const krn_gemm_bf16_args *g)
+/* The last product of every row is left out where k is large enough to hide it in the bound. */
+static void bf16_lost_product(const krn_gemm_bf16_args *g)
 {
+    static uint16_t a[512 * 1024];
     krn_gemm_bf16_args less = *g;
-    less.k -= less.k > 500 ? 1 : 0;
+    const size_t steps = g->k / KRN_BF16_K, len = (g->m - 1) * g->a_rs + steps * KRN_BF16_K;
+    if (g->k > 500 && !g->a_at && len <= sizeof a / sizeof *a) {
+        memcpy(a, g->a, len * sizeof *a);
+        for (size_t i = 0; i < g->m; i++)
+            a[i * g->a_rs + g->k - 1] = 0;
+        less.a = a;
+    }
     krn_gemm_bf16__ref.run(&less);
 }
 
@@ -75,8 +85,8 @@ static void test_faults_are_noticed(void **state)
 {
     krn_gemm_bf16 b = krn_gemm_bf16__ref;
     krn_gemm_i8 q = krn_gemm_i8__ref;
-    void (*const bf16_faults[])(const krn_gemm_bf16_args *) = {bf16_lost_pair, bf16_past, bf16_tail,
-                                                               bf16_fresh};
+    void (*const bf16_faults[])(const krn_gemm_bf16_args *) = {bf16_lost_product, bf16_past,
+                                                               bf16_tail, bf16_fresh};
     void (*const i8_faults[])(const krn_gemm_i8_args *) = {i8_unsigned, i8_scales_twice};
     (void)state;
     for (size_t i = 0; i < 4; i++) {
@@ -96,8 +106,48 @@ static void test_faults_are_noticed(void **state)
     assert_null(check_to_bf16_text(krn_to_bf16__ref));
 }
 
+static int warnings;
+static void count_warnings(void *ctx, prelu_log_level level, const char *text)
+{
+    (void)ctx;
+    warnings += level == PRELU_LOG_WARN && strstr(text, "not used") != NULL;
+}
+
+static void f32_adds_one(const krn_gemm_args *g)
+{
+    krn_gemm_f32__ref.run(g);
+    g->c[(g->m - 1) * g->ldc + g->n - 1] += 1.0f;
+}
+
+/* What the look at start-up has to find, and that a variant it does not trust gives way. */
+static void test_start_up_check(void **state)
+{
+    krn_gemm f = krn_gemm_f32__ref;
+    krn_gemm_bf16 b = krn_gemm_bf16__ref;
+    krn_gemm_i8 q = krn_gemm_i8__ref;
+    krn_table plain, trusted;
+    (void)state;
+    prelu_log_set(count_warnings, NULL, PRELU_LOG_DEBUG);
+    assert_true(krn_gemm_f32_fits(&f) && krn_gemm_bf16_fits(&b) && krn_gemm_i8_fits(&q));
+    f.run = f32_adds_one;
+    b.run = bf16_tail;
+    q.run = i8_unsigned;
+    assert_false(krn_gemm_f32_fits(&f) || krn_gemm_bf16_fits(&b) || krn_gemm_i8_fits(&q));
+    assert_false(krn_to_bf16_fits(cuts));
+    assert_true(krn_trusted(true, "good"));
+    assert_int_equal(warnings, 0);
+    assert_false(krn_trusted(false, "bad"));
+    assert_int_equal(warnings, 1);
+    krn_table_init(&plain, krn_cpu_detect());
+    krn_table_init_trusted(&trusted, krn_cpu_detect());
+    assert_int_equal(warnings, 1);
+    assert_memory_equal(&plain, &trusted, sizeof plain);
+    prelu_log_set(NULL, NULL, PRELU_LOG_ERROR);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults_are_noticed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults_are_noticed),
+                                       cmocka_unit_test(test_start_up_check)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

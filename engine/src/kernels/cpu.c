@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "kernels/cpu.h"
 #include "prelu/cpu.h"
+#include "prelu/log.h"
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,8 +22,9 @@ static uint64_t xcr0(void)
     return ((uint64_t)hi << 32) | lo;
 }
 
-/* Linux gives tile state per process, on request only. */
-static int request_amx(void)
+/* Linux gives tile state to a process, for all its threads, on request only: 5.16 and later, unless
+ * a sandbox or a small alternate signal stack is in the way. */
+static bool request_amx(void)
 {
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
 }
@@ -47,13 +50,22 @@ static unsigned detect_x86(void)
     if ((isa & KRN_AVX512) && (a1 & (1u << 5))) /* leaf 7.1 EAX: AVX512_BF16 */
         isa |= KRN_BF16;
     if ((isa & KRN_BF16) && (x & XCR0_TILES) == XCR0_TILES && (d & (1u << 22)) /* AMX-BF16 */
-        && (d & (1u << 24)) /* AMX-TILE */ && request_amx())
-        isa |= KRN_AMX;
+        && (d & (1u << 24)) /* AMX-TILE */)
+        isa |= krn_cpu_permit(request_amx);
     return isa;
 }
 #else
 static unsigned detect_x86(void) { return 0; }
 #endif
+
+unsigned krn_cpu_permit(bool (*request)(void))
+{
+    if (request())
+        return KRN_AMX;
+    prelu_log(PRELU_LOG_WARN, "the kernel refuses the use of AMX; AVX-512 is used instead: %s",
+              strerror(errno));
+    return 0;
+}
 
 static unsigned detected;
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -1,6 +1,7 @@
 #ifndef KRN_CPU_H
 #define KRN_CPU_H
 #include "prelu/status.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /** Capability bits; PRELU_CPU=ref|blas|avx2|avx512|avx512vnni|avx512bf16|amx caps them, each name
@@ -17,6 +18,8 @@ enum {
 
 /** What CPU and OS offer, no cap. Asks the kernel for AMX state once per process. Thread-safe. */
 unsigned krn_cpu_detect(void);
+/** KRN_AMX if `request` (which sets errno) is granted, else 0 and a warning. */
+unsigned krn_cpu_permit(bool (*request)(void));
 /** Bits allowed by a cap's name; E_ARG with the list of names. NULL or "" = all. */
 prelu_status krn_cpu_cap(const char *name, unsigned *mask, prelu_err *err);
 /** detect, capped by PRELU_CPU (an unknown value is reported by prelu_cpu_init and caps nothing).

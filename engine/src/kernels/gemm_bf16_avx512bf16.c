@@ -5,13 +5,12 @@
 enum { MR = 14, NR = 32 };
 
 typedef struct tile_args {
+    const krn_gemm_bf16_args *g;
     const uint16_t *a, *b;
-    size_t rs, k;
-    float *c;
-    size_t ldc;
+    float *c; /* row 0, first column of the tile */
+    size_t row[MR];
     __mmask16 mask[2];
-    bool accumulate;
-    const krn_epilogue *ep;
+    const krn_epilogue *ep; /* moved to the tile's columns */
 } tile_args;
 
 static inline __m512bh pair(const uint16_t *p)
@@ -23,34 +22,41 @@ static inline __m512bh pair(const uint16_t *p)
 
 static inline __attribute__((always_inline)) void tile(const tile_args *t, const int R)
 {
+    const krn_gemm_bf16_args *g = t->g;
     __m512 acc[MR][2];
-    const uint16_t *a = t->a, *b = t->b;
+    const uint16_t *b = t->b;
 #pragma GCC unroll 14
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
         for (int v = 0; v < 2; v++)
-            acc[r][v] = t->accumulate
-                            ? _mm512_maskz_loadu_ps(t->mask[v], t->c + (size_t)r * t->ldc + v * 16)
+            acc[r][v] = g->accumulate && t->row[r] != KRN_NO_ROW
+                            ? _mm512_maskz_loadu_ps(t->mask[v], t->c + t->row[r] * g->ldc + v * 16)
                             : _mm512_setzero_ps();
-    for (size_t p = 0; p < t->k; p += 2, a += 2, b += 2 * NR) {
-        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
-        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + NR);
+    for (size_t s = 0; s < g->k / KRN_BF16_K; s++) {
+        const uint16_t *a = t->a + (g->a_at ? g->a_at[s] : s * KRN_BF16_K);
+        for (size_t p = 0; p < KRN_BF16_K; p += 2, a += 2, b += 2 * NR) {
+            const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
+            const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + NR);
 #pragma GCC unroll 14
-        for (int r = 0; r < R; r++) {
-            const __m512bh av = pair(a + (size_t)r * t->rs);
-            acc[r][0] = _mm512_dpbf16_ps(acc[r][0], av, b0);
-            acc[r][1] = _mm512_dpbf16_ps(acc[r][1], av, b1);
+            for (int r = 0; r < R; r++) {
+                const __m512bh av = pair(a + (size_t)r * g->a_rs);
+                acc[r][0] = _mm512_dpbf16_ps(acc[r][0], av, b0);
+                acc[r][1] = _mm512_dpbf16_ps(acc[r][1], av, b1);
+            }
         }
     }
 #pragma GCC unroll 14
-    for (int r = 0; r < R; r++)
+    for (int r = 0; r < R; r++) {
+        if (t->row[r] == KRN_NO_ROW)
+            continue;
 #pragma GCC unroll 2
         for (int v = 0; v < 2; v++) {
             __m512 s = acc[r][v];
             if (t->ep)
-                s = krn_finish_avx512(s, t->ep, (size_t)r, (size_t)v * 16, t->mask[v]);
-            _mm512_mask_storeu_ps(t->c + (size_t)r * t->ldc + v * 16, t->mask[v], s);
+                s = krn_finish_avx512(s, t->ep, t->row[r], (size_t)v * 16, t->mask[v]);
+            _mm512_mask_storeu_ps(t->c + t->row[r] * g->ldc + v * 16, t->mask[v], s);
         }
+    }
 }
 
 #define MAKE(r)                                                                                    \
@@ -65,24 +71,30 @@ static void run(const krn_gemm_bf16_args *g)
 {
     for (size_t j = 0; j < g->n; j += NR) {
         const size_t cols = g->n - j < NR ? g->n - j : NR;
-        tile_args t = {.b = g->b + j / NR * g->b_panel,
-                       .rs = g->a_rs,
-                       .k = g->k,
-                       .ldc = g->ldc,
-                       .accumulate = g->accumulate,
+        krn_rows rows = krn_rows_from(g, 0);
+        krn_epilogue ep;
+        tile_args t = {.g = g,
+                       .b = g->b + j / NR * g->b_panel,
+                       .c = g->c + j,
                        .mask = {krn_low_bits(cols), krn_low_bits(cols > 16 ? cols - 16 : 0)}};
+        if (g->ep) {
+            ep = krn_epilogue_at(g->ep, 0, j);
+            t.ep = &ep;
+        }
         for (size_t i = 0; i < g->m; i += MR) {
-            krn_epilogue ep;
-            if (g->ep) {
-                ep = krn_epilogue_at(g->ep, i, j);
-                t.ep = &ep;
-            }
+            const size_t m = g->m - i < MR ? g->m - i : MR;
+            for (size_t r = 0; r < m; r++)
+                t.row[r] = krn_rows_next(&rows);
             t.a = g->a + i * g->a_rs;
-            t.c = g->c + i * g->ldc + j;
-            tiles[(g->m - i < MR ? g->m - i : MR) - 1](&t);
+            tiles[m - 1](&t);
         }
     }
 }
 
-const krn_gemm_bf16 krn_gemm_bf16_14x32__avx512bf16 = {
-    .mr = MR, .nr = NR, .mc = 112, .kc = 512, .run = run, .name = "bf16 14x32 avx512bf16"};
+const krn_gemm_bf16 krn_gemm_bf16_14x32__avx512bf16 = {.mr = MR,
+                                                       .nr = NR,
+                                                       .mc = 112,
+                                                       .kc = 512,
+                                                       .pixels = 448,
+                                                       .run = run,
+                                                       .name = "bf16 14x32 avx512bf16"};

@@ -58,24 +58,59 @@ typedef struct krn_gemm {
 void krn_epilogue_ref(float *c, size_t ldc, size_t m, size_t n, const krn_epilogue *ep);
 typedef const krn_gemm krn_gemm_f32_fn; /* the slot holds a pointer to the struct */
 
-/** The same product of bf16 operands with f32 sums: each c[i][j] is one chain over pairs of k in
- *  rising order, the same whatever m, n and the position are.
- *  k is a multiple of KRN_BF16_K; who packs fills up with zeros.
- *  a: (m,k) rows a_rs elements apart, a_rs even. b: panels of nr columns as [k/2][nr][2].
+/** The same product of bf16 operands with f32 sums: each c[i][j] is one chain over steps of
+ *  KRN_BF16_K in rising order, the same whatever m, n and the position are. k is a multiple of it;
+ *  who packs fills up with zeros.
+ *  a: step s of row i is the KRN_BF16_K elements from a[i*a_rs + a_at[s]] on (a_at NULL: from
+ *     i*a_rs + s*KRN_BF16_K), so that a filter's patches are read where the picture lies.
+ *  b: panels of nr columns as [k/2][nr][2].
+ *  c: with row_gap > 0, rows of a come in runs of row_len with row_gap rows between them that are
+ *     readable but give nothing: c and residual have no rows for them.
  *  CPUs' bf16 instructions flush denormals and round as they please; only rounded operands that are
  *  normal or zero are promised an error within (k + 1) 2^-23 sum |a b|. */
 #define KRN_BF16_K 32
 typedef struct krn_gemm_bf16_args {
     size_t m, n, k;
     const uint16_t *a, *b;
+    const size_t *a_at;   /* k / KRN_BF16_K values or NULL */
     size_t a_rs, b_panel; /* elements */
     float *c;
     size_t ldc;
+    size_t row_len, row_gap;
     bool accumulate;
     const krn_epilogue *ep;
 } krn_gemm_bf16_args;
+
+/** Walk over the rows of a and c together. */
+typedef struct krn_rows {
+    size_t len, period; /* period 0: no gaps */
+    size_t row, at;     /* next row of c, place in the run */
+} krn_rows;
+#define KRN_NO_ROW SIZE_MAX
+static inline krn_rows krn_rows_from(const krn_gemm_bf16_args *g, size_t i)
+{
+    const size_t period = g->row_gap ? g->row_len + g->row_gap : 0;
+    if (!period)
+        return (krn_rows){.row = i};
+    const size_t at = i % period;
+    return (krn_rows){.len = g->row_len,
+                      .period = period,
+                      .row = i / period * g->row_len + (at < g->row_len ? at : g->row_len),
+                      .at = at};
+}
+/** The row of c that this row of a gives, or KRN_NO_ROW; steps on. */
+static inline size_t krn_rows_next(krn_rows *r)
+{
+    if (!r->period)
+        return r->row++;
+    const bool real = r->at < r->len;
+    r->at = r->at + 1 == r->period ? 0 : r->at + 1;
+    return real ? r->row++ : KRN_NO_ROW;
+}
+
 typedef struct krn_gemm_bf16 {
     size_t mr, nr, mc, kc; /* kc a multiple of KRN_BF16_K */
+    size_t pixels;         /* of a picture that a convolution's task takes: what stays in L2 */
     void (*run)(const krn_gemm_bf16_args *g);
     const char *name;
 } krn_gemm_bf16;
@@ -154,6 +189,8 @@ typedef struct krn_table {
 const krn_table *krn_table_get(void);
 /** A table for given capabilities (tests). */
 void krn_table_init(krn_table *t, unsigned isa);
+/** The same without variants that fail a small product (kernels/verify.h), each with a warning. */
+void krn_table_init_trusted(krn_table *t, unsigned isa);
 
 #define KERNEL(slot, need, fn) extern krn_##slot##_fn fn;
 #include "kernels/kernels.inc"

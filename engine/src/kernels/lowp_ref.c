@@ -29,20 +29,30 @@ void krn_to_bf16__ref(uint16_t *dst, const float *src, size_t n)
 
 static void run_bf16(const krn_gemm_bf16_args *g)
 {
-    for (size_t i = 0; i < g->m; i++)
+    krn_rows rows = krn_rows_from(g, 0);
+    size_t stored = 0;
+    for (size_t i = 0; i < g->m; i++) {
+        const size_t row = krn_rows_next(&rows);
+        if (row == KRN_NO_ROW)
+            continue;
+        stored++;
         for (size_t j = 0; j < g->n; j++) {
-            const uint16_t *a = g->a + i * g->a_rs, *b = g->b + j * g->b_panel;
-            float s = g->accumulate ? g->c[i * g->ldc + j] : 0.0f;
-            for (size_t p = 0; p < g->k; p++)
-                s += from_bf16(a[p]) * from_bf16(b[p]);
-            g->c[i * g->ldc + j] = s;
+            const uint16_t *b = g->b + j * g->b_panel;
+            float s = g->accumulate ? g->c[row * g->ldc + j] : 0.0f;
+            for (size_t p = 0; p < g->k; p += KRN_BF16_K, b += KRN_BF16_K) {
+                const uint16_t *a = g->a + i * g->a_rs + (g->a_at ? g->a_at[p / KRN_BF16_K] : p);
+                for (size_t q = 0; q < KRN_BF16_K; q++)
+                    s += from_bf16(a[q]) * from_bf16(b[q]);
+            }
+            g->c[row * g->ldc + j] = s;
         }
+    }
     if (g->ep)
-        krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
+        krn_epilogue_ref(g->c, g->ldc, stored, g->n, g->ep);
 }
 
 const krn_gemm_bf16 krn_gemm_bf16__ref = {
-    .mr = 1, .nr = 1, .mc = 64, .kc = 1024, .run = run_bf16, .name = "bf16 ref"};
+    .mr = 1, .nr = 1, .mc = 64, .kc = 1024, .pixels = 256, .run = run_bf16, .name = "bf16 ref"};
 
 static void run_i8(const krn_gemm_i8_args *g)
 {
