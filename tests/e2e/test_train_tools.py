@@ -71,10 +71,13 @@ def test_precision(train, small_model, tmp_path, precision, conv, fc):
     conv = conv or ("bf16" if "amx" in cpu else "f32")  # without tiles, fp32 is the faster convolution
     text = train("describe", "--model", small_model, "--plan", "--precision", precision).stdout
     plan = text[text.index(f"plan: precision {precision}"):].splitlines()
+    convolutions = []
     for line in plan[2:-1]:
         op, rest = line[22:].split(maxsplit=1)
-        want = {"Conv": conv, "Gemm": fc}.get(op, "direct")
-        assert want in rest and line.split()[-1].isdigit(), line
+        assert {"Conv": "32" if conv == "f32" else "", "Gemm": fc}.get(op, "direct") in rest, line
+        assert line.split()[-1].isdigit(), line
+        convolutions += [rest] if op == "Conv" else []
+    assert "f32" in convolutions[0] and conv in convolutions[-1]  # 3 channels stay in fp32
     assert plan[-1].split()[0] == "total"
     d = json.loads(train("bench", "--model", small_model, "--runs", 1, "--precision", precision, "--json").stdout)
     assert d["precision"] == precision and d["packed_mb"] > 0

@@ -2,6 +2,7 @@
  * noticed. On a CPU with AMX test_kernels checks the real one as well. */
 #include "check.h"
 #include "amx_emulator.h"
+#include "check_conv_bf16.h"
 #include "check_lowp.h"
 #include "kernels/verify.h"
 #include "prelu/log.h"
@@ -26,6 +27,17 @@ static void test_kernel(void **state)
     check_gemm_bf16(&krn_gemm_bf16_96x16__emulated, "emulated AMX");
     assert_true(krn_gemm_bf16_fits(&krn_gemm_bf16_96x16__emulated));
     assert_false(amx.configured); /* tiles are given back */
+}
+
+static void test_convolution(void **state)
+{
+    krn_table t;
+    (void)state;
+    if (!has_avx512())
+        return;
+    krn_table_init(&t, krn_cpu_detect() & ~(unsigned)KRN_AMX);
+    t.gemm_bf16 = &krn_gemm_bf16_96x16__emulated;
+    check_conv_bf16(&t, "emulated AMX");
 }
 
 static jmp_buf refused;
@@ -184,9 +196,10 @@ static void test_permission(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kernel),     cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_permission),
+        cmocka_unit_test(test_arithmetic),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kernel),      cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_convolution), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_permission),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

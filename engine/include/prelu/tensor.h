@@ -20,8 +20,8 @@ typedef enum prelu_dtype {
 /** Arithmetic of a plan: fp32; bf16 = bf16 operands, f32 sums, in convolutions and fully connected
  *  layers; int8fc = int8 weights (a scale per unit) in fully connected layers, convolutions as auto
  *  has them; auto = what is fastest on this CPU within the accuracy contract: convolutions in bf16
- *  with AMX, else fp32; fully connected layers in int8 if the file allows it (AVX-512), else in bf16
- *  with AVX512_BF16, else fp32. */
+ *  with AMX, else fp32; fully connected layers in int8 if the file allows it (AVX-512), else in
+ * bf16 with AVX512_BF16, else fp32. */
 typedef enum prelu_precision {
     PRELU_PRECISION_AUTO,
     PRELU_PRECISION_FP32,

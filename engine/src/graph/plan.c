@@ -113,8 +113,8 @@ static prelu_status own_constant(prelu_plan *p, prelu_value v, prelu_err *err)
 
 /* What bf16 gains depends on the CPU. Tiles multiply it many times faster than f32. Without them
  * vdpbf16ps does no more than fma, so Winograd in f32 is the faster convolution, and narrow weights
- * pay only in fully connected layers, where they are waited for. int8 weights are auto's choice only
- * where somebody has measured that they change no answers. */
+ * pay only in fully connected layers, where they are waited for. int8 weights are auto's choice
+ * only where somebody has measured that they change no answers. */
 static prelu_precision precision_of(const prelu_node *n, const prelu_plan_options *o)
 {
     const unsigned isa = krn_table_get()->isa;

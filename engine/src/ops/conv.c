@@ -113,13 +113,14 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const size_t taps = (size_t)(w->dim[2] * w->dim[3]), c = (size_t)w->dim[1];
     const size_t row = (o + 15) / 16 * 16, panels = op_panels(krn, o / groups);
     const bool depthwise = is_depthwise(inst->node, w);
-    const bool bf16 = !depthwise && inst->precision != PRELU_PRECISION_FP32;
+    const bool bf16 =
+        !depthwise && inst->precision == PRELU_PRECISION_BF16 && op_conv_bf16_fits(inst->node, w);
     const op_winograd_kind kind =
         bf16 || depthwise ? OP_WINOGRAD_NO : op_winograd_fits(inst->node, w);
     const op_winograd wino = op_winograd_cut(&(op_patch){.n = 1, .c = c, .o = o}, inst->krn, true);
     const size_t len = kind == OP_WINOGRAD_AHEAD ? op_winograd_packed(&wino) * sizeof(float)
-                       : bf16      ? op_conv_bf16_packed(inst->krn, o, groups, taps * c)
-                       : depthwise ? taps * row * sizeof(float)
+                       : bf16                    ? op_conv_bf16_packed(inst->krn, o, c, taps)
+                       : depthwise               ? taps * row * sizeof(float)
                                    : groups * panels * krn->nr * taps * c * sizeof(float);
     if (!in[IN_W].data)
         return PRELU_OK; /* variable weights are packed at every run */
@@ -159,8 +160,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     if (kind == OP_WINOGRAD_AHEAD)
         PRELU_TRY(pack_ahead(data, &wino, &job, panels, pool, err));
     else if (bf16)
-        op_conv_bf16_pack(inst->krn, (uint16_t *)(void *)data, in[IN_W].data, o, groups, c, taps,
-                          pool);
+        op_conv_bf16_pack(inst->krn, (uint16_t *)(void *)data, in[IN_W].data, o, c, taps, pool);
     else if (depthwise)
         pack_depthwise(data, in[IN_W].data, o, taps);
     else
@@ -204,8 +204,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     }
     if (pk && pk->bf16) {
         const op_conv_bf16 low = op_conv_bf16_cut(&g, inst->krn);
-        op_conv_bf16_work(&low, inst->krn, work);
-        return PRELU_OK;
+        return op_conv_bf16_work(&low, work, err);
     }
     if (by_winograd(pk, &g)) {
         const op_winograd w = op_winograd_cut(&g, inst->krn, pk->winograd == OP_WINOGRAD_AHEAD);
@@ -298,9 +297,8 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         op_winograd_task(&w, &r, phase, task);
     } else if (pk->bf16) {
         const op_conv_bf16 low = op_conv_bf16_cut(&g, x->op->krn);
-        op_conv_bf16_task(&low, x->op->krn, x->in[IN_X].data,
-                          (const uint16_t *)(const void *)pk->panels, y, plain ? NULL : &ep, task,
-                          scratch);
+        op_conv_bf16_task(&low, x->op->krn, x, (const uint16_t *)(const void *)pk->panels,
+                          plain ? NULL : &ep, phase, task, scratch);
     } else {
         const op_conv_plan p = op_conv_cut(&g, krn);
         op_conv_task(&p, krn, x->in[IN_X].data, pk->panels, y, plain ? NULL : &ep, task, scratch);
