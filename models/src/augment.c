@@ -41,7 +41,10 @@ prelu_status mdl_augment_draw(const mdl_augment *a, uint64_t epoch, uint64_t pic
                      (uint64_t)(c.width - a->crop) + 1);
     c.y = (int)below(mdl_augment_random(a->seed, epoch, picture, DRAW_Y),
                      (uint64_t)(c.height - a->crop) + 1);
-    c.mirror = a->flip && (mdl_augment_random(a->seed, epoch, picture, DRAW_FLIP) >> 63);
+    if (a->flip) {
+        uint64_t drawn = a->alternate ? 0 : epoch, turned = a->alternate ? epoch & 1 : 0;
+        c.mirror = (mdl_augment_random(a->seed, drawn, picture, DRAW_FLIP) >> 63) != turned;
+    }
     *out = c;
     return PRELU_OK;
 }

@@ -13,6 +13,7 @@ typedef struct mdl_augment {
     int scale_min, scale_max; /* shorter side before cropping, uniform integer; >= crop */
     bool flip;                /* mirrored with probability 1/2 */
     uint64_t seed;
+    bool alternate; /* with flip: drawn for the first epoch, then every other one */
 } mdl_augment;
 
 typedef struct mdl_choice {

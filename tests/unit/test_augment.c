@@ -3,7 +3,7 @@
 #include "check.h"
 #include <stdbool.h>
 
-static const mdl_augment small = {32, 32, 40, true, 1};
+static const mdl_augment small = {32, 32, 40, true, 1, false};
 
 static void draws_are_repeatable(void **state)
 {
@@ -70,6 +70,24 @@ static void no_flip_never_mirrors(void **state)
     }
 }
 
+/* Half are mirrored in the first epoch, and every picture in every other one. */
+static void alternate_turns_each_epoch(void **state)
+{
+    prelu_err err = {0};
+    mdl_augment a = small;
+    int mirrored = 0;
+    (void)state;
+    a.alternate = true;
+    for (uint64_t p = 0; p < 1000; p++) {
+        mdl_choice c[3];
+        for (uint64_t epoch = 0; epoch < 3; epoch++)
+            check_ok(mdl_augment_draw(&a, epoch, p, 32, 32, &c[epoch], &err), &err);
+        assert_true(c[0].mirror != c[1].mirror && c[0].mirror == c[2].mirror);
+        mirrored += c[0].mirror;
+    }
+    assert_in_range(mirrored, 440, 560);
+}
+
 static void order_is_a_new_permutation_each_epoch(void **state)
 {
     enum { N = 1000 };
@@ -96,7 +114,7 @@ static void refuses_scales_below_the_crop(void **state)
 {
     prelu_err err = {0};
     mdl_choice c;
-    mdl_augment a = {32, 31, 40, true, 1}, b = {32, 40, 32, true, 1};
+    mdl_augment a = {32, 31, 40, true, 1, false}, b = {32, 40, 32, true, 1, false};
     (void)state;
     check_fails(mdl_augment_draw(&a, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
     check_fails(mdl_augment_draw(&b, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
@@ -111,6 +129,7 @@ int main(void)
         cmocka_unit_test(draws_stay_inside_and_reach_all),
         cmocka_unit_test(seed_and_epoch_matter),
         cmocka_unit_test(no_flip_never_mirrors),
+        cmocka_unit_test(alternate_turns_each_epoch),
         cmocka_unit_test(order_is_a_new_permutation_each_epoch),
         cmocka_unit_test(refuses_scales_below_the_crop),
     };

@@ -117,6 +117,25 @@ static void test_cifar(void **state)
     prelu_model_destroy(&m);
 }
 
+/* The residual one: a file of at most 8 MB; a shortcut around the second conv of each stage. */
+static void test_cifar_res(void **state)
+{
+    prelu_model *m = build((prelu_net_options){
+        .arch = "cifar-res", .activation = PRELU_ACT_PRELU, .shapes_only = true});
+    totals t = count(m);
+    int adds = 0;
+    (void)state;
+    for (int i = 0; i < m->graph->n_nodes; i++)
+        adds += !strcmp(m->graph->nodes[i].op, "Add");
+    assert_int_equal(adds, 3);
+    assert_in_range((uintmax_t)t.parameters, 1000000, 1900000);
+    assert_true(t.conv_macs + t.fc_macs <= 75e6);
+    assert_int_equal(m->classes, 10);
+    assert_int_equal(m->preprocess.resize, 32);
+    assert_int_equal(m->preprocess.crop, 28);
+    prelu_model_destroy(&m);
+}
+
 static const prelu_value_info *constant(const prelu_model *m, const char *name)
 {
     prelu_value v = prelu_graph_find(m->graph, name);
@@ -314,11 +333,12 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paper),    cmocka_unit_test(test_small14_sizes),
-        cmocka_unit_test(test_cifar),    cmocka_unit_test(test_init),
-        cmocka_unit_test(test_vgg_init), cmocka_unit_test(test_first_step),
-        cmocka_unit_test(test_seed),     cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_width),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_paper),     cmocka_unit_test(test_small14_sizes),
+        cmocka_unit_test(test_cifar),     cmocka_unit_test(test_init),
+        cmocka_unit_test(test_vgg_init),  cmocka_unit_test(test_first_step),
+        cmocka_unit_test(test_seed),      cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_cifar_res), cmocka_unit_test(test_width),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

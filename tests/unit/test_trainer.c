@@ -185,6 +185,38 @@ static void a_step_that_blows_up_changes_nothing(void **state)
     free(statistics);
 }
 
+/* From rest, looking ahead makes a step 1 + momentum times as long. */
+static void nesterov_looks_ahead(void **state)
+{
+    prelu_err err = {0};
+    prelu_view views[NET_BATCH];
+    int32_t labels[NET_BATCH];
+    prelu_value logits;
+    prelu_graph *g = net_build(&plain, false, false, &logits);
+    prelu_trainer_options o = NET_OPTIONS;
+    prelu_trainer *t[2] = {NULL, NULL};
+    (void)state;
+    net_batch(&plain, 0, views, labels);
+    for (int i = 0; i < 2; i++) {
+        o.nesterov = i;
+        check_ok(prelu_trainer_create(&t[i], g, logits, &o, NULL, &err), &err);
+    }
+    float *start = malloc(t[0]->total * sizeof *start);
+    memcpy(start, t[0]->weights, t[0]->total * sizeof *start);
+    for (int i = 0; i < 2; i++)
+        check_ok(prelu_trainer_step(t[i], views, labels, NET_BATCH, 0.01f, NULL, &err), &err);
+    for (size_t k = 0; k < t[0]->total; k++) {
+        float step = t[0]->weights[k] - start[k], ahead = t[1]->weights[k] - start[k];
+        check_near(ahead, (1 + o.momentum) * step, 1e-6);
+    }
+    assert_memory_equal(t[0]->velocity, t[1]->velocity, t[0]->total * sizeof(float));
+    assert_memory_not_equal(start, t[0]->weights, t[0]->total * sizeof *start);
+    free(start);
+    prelu_trainer_destroy(&t[0]);
+    prelu_trainer_destroy(&t[1]);
+    prelu_graph_destroy(&g);
+}
+
 static void a_gradient_that_is_not_finite_is_named(void **state)
 {
     prelu_err err = {0};
@@ -283,6 +315,7 @@ int main(void)
         cmocka_unit_test(an_export_computes_what_was_trained),
         cmocka_unit_test(an_export_holds_running_statistics),
         cmocka_unit_test(a_step_that_blows_up_changes_nothing),
+        cmocka_unit_test(nesterov_looks_ahead),
         cmocka_unit_test(a_gradient_that_is_not_finite_is_named),
         cmocka_unit_test(refuses_bad_arguments),
         cmocka_unit_test(survives_failing_allocations),

@@ -12,6 +12,7 @@ typedef struct prelu_trainer_options {
     float momentum;        /* 0.9 */
     float weight_decay;    /* 0.0005; on weights only, never on slopes, biases and BatchNorm */
     float label_smoothing; /* 0 */
+    bool nesterov;         /* w -= lr * (g + momentum * v) with the new v */
     uint64_t seed;         /* of Dropout, with the step's number */
 } prelu_trainer_options;
 

@@ -103,6 +103,14 @@ static void update_task(void *ctx, size_t task, int worker)
     (void)worker;
     if (p->output < 0)
         return;
+    if (t->o.nesterov) {
+        for (size_t i = c->begin; i < c->end; i++) {
+            float slope = g[i] + decay * w[i], step = momentum * v[i] + slope;
+            v[i] = step;
+            w[i] -= lr * (slope + momentum * step);
+        }
+        return;
+    }
     for (size_t i = c->begin; i < c->end; i++) {
         float step = momentum * v[i] + (g[i] + decay * w[i]);
         v[i] = step;

@@ -19,8 +19,8 @@ typedef enum prelu_init {
 } prelu_init;
 
 typedef struct prelu_net_options {
-    const char *arch; /* small14 deep30 A B C vgg19 cifar */
-    int classes;      /* 0 = 1000 (10 for cifar) */
+    const char *arch; /* one of prelu_net_names */
+    int classes;      /* 0 = 1000 (10 of a compact one) */
     double width;     /* factor on all widths, 0 = 1.0; channels rounded to 8 */
     prelu_activation activation;
     float slope; /* initial a (PReLU, default .25) or fixed a (LReLU); used when slope_set */
@@ -34,6 +34,8 @@ typedef struct prelu_net_options {
 
 /** Names, NULL-terminated. */
 const char *const *prelu_net_names(void);
+/** One of ours with BatchNorm, for ten classes by default; the others are the paper's. */
+bool prelu_net_is_compact(const char *arch);
 /** Build and initialise; the same seed gives the same weights everywhere.
  *  @return E_ARG unknown arch (text lists them), classes, width. */
 PRELU_MUST_CHECK prelu_status prelu_net_build(prelu_model **out, const prelu_net_options *options,

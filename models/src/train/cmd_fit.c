@@ -25,10 +25,11 @@ static prelu_status parse_lr_steps(fit_options *o, const char *text, prelu_err *
 /* The network with BatchNorm bears a larger rate; the paper's own take its schedule. */
 static prelu_status parse_rates(fit_options *o, const train_args *a, prelu_err *err)
 {
-    const bool cifar = o->net.arch && !strcmp(o->net.arch, "cifar");
-    const char *schedule = train_text(a, "lr-schedule", cifar ? "cosine" : "step");
-    PRELU_TRY(train_double(a, "lr", 0, 1000, cifar ? 0.1 : 0.01, &o->lr, err));
+    const bool compact = o->net.arch && prelu_net_is_compact(o->net.arch);
+    const char *schedule = train_text(a, "lr-schedule", compact ? "cosine" : "step");
+    PRELU_TRY(train_double(a, "lr", 0, 1000, compact ? 0.1 : 0.01, &o->lr, err));
     PRELU_TRY(train_double(a, "momentum", 0, 0.9999, 0.9, &o->momentum, err));
+    o->nesterov = train_flag(a, "nesterov");
     PRELU_TRY(train_double(a, "weight-decay", 0, 1, 0.0005, &o->weight_decay, err));
     PRELU_TRY(train_double(a, "label-smoothing", 0, 0.99, 0, &o->label_smoothing, err));
     PRELU_TRY(train_double(a, "warmup", 0, 1e6, 0, &o->warmup, err));
@@ -46,6 +47,7 @@ static prelu_status parse_rates(fit_options *o, const train_args *a, prelu_err *
 
 static prelu_status parse_geometry(fit_options *o, const train_args *a, prelu_err *err)
 {
+    const char *flip = train_text(a, "flip", "random");
     int64_t crop, resize, lo, hi;
     PRELU_TRY(train_int(a, "crop", 8, 4096, 0, &crop, err));
     PRELU_TRY(train_int(a, "resize", 8, 4096, 0, &resize, err));
@@ -55,7 +57,11 @@ static prelu_status parse_geometry(fit_options *o, const train_args *a, prelu_er
     o->resize = (int)resize;
     o->scale_min = (int)lo;
     o->scale_max = (int)hi;
-    o->flip = !train_flag(a, "no-flip");
+    o->flip = strcmp(flip, "none") != 0;
+    o->alternate = !strcmp(flip, "alternate");
+    if (o->flip && !o->alternate && strcmp(flip, "random") != 0)
+        return prelu_fail(err, PRELU_E_ARG, "--flip '%.20s' is none of: random, alternate, none",
+                          flip);
     return PRELU_OK;
 }
 
@@ -73,7 +79,7 @@ static prelu_status parse_net(fit_options *o, const train_args *a, prelu_err *er
 static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t run_len,
                           prelu_err *err)
 {
-    const bool small = !strcmp(train_text(a, "arch", ""), "cifar");
+    const bool small = prelu_net_is_compact(train_text(a, "arch", ""));
     PRELU_TRY(parse_net(o, a, err));
     PRELU_TRY(train_need(a, "data", &o->data, err));
     PRELU_TRY(train_need(a, "out", &o->out, err));
@@ -85,6 +91,7 @@ static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t
     PRELU_TRY(train_double(a, "checkpoint-minutes", 0, 1e6, 5, &o->checkpoint_minutes, err));
     PRELU_TRY(parse_rates(o, a, err));
     PRELU_TRY(parse_geometry(o, a, err));
+    o->whiten = train_flag(a, "whiten");
     o->quiet = train_flag(a, "quiet");
     o->resume = train_flag(a, "resume");
     int n = snprintf(run, run_len, "%s.run", o->out);
@@ -129,21 +136,23 @@ static const train_option options[] = {
     {"run", "DIR", "config.json, log.jsonl, checkpoint (default FILE.run)", false},
     {"resume", NULL, "go on from the run's checkpoint", false},
     {"init", "FILE", "start from this model's weights", false},
-    {"epochs", "N", "passes over the data (default 80, cifar 30)", false},
+    {"epochs", "N", "passes over the data (default 80, compact nets 30)", false},
     {"batch", "N", "pictures per step (default 128)", false},
     {"micro-batch", "N", "pictures per pass, gradients add up (default: what fits)", false},
-    {"lr", "F", "learning rate (default 0.01, cifar 0.1)", false},
-    {"lr-schedule", "NAME", "step (default) or cosine (default of cifar)", false},
+    {"lr", "F", "learning rate (default 0.01, compact nets 0.1)", false},
+    {"lr-schedule", "NAME", "step (default) or cosine (default of compact nets)", false},
     {"lr-steps", "LIST", "epochs after which lr is divided by 10 (60 and 85 % of all)", false},
     {"warmup", "F", "epochs in which lr rises from 0 (default 0)", false},
     {"momentum", "F", "default 0.9", false},
     {"weight-decay", "F", "of weights only, never of slopes (default 0.0005)", false},
+    {"nesterov", NULL, "momentum looks ahead", false},
+    {"whiten", NULL, "the first convolution starts as whitening filters of the data", false},
     {"label-smoothing", "F", "default 0", false},
     {"crop", "N", "side of a view (default: the network's)", false},
     {"resize", "N", "shorter side when testing (default: the network's)", false},
     {"scale-min", "N", "least shorter side when training (256; 32x32 nets: crop)", false},
     {"scale-max", "N", "largest (default 512; 32x32 nets: 5/4 crop)", false},
-    {"no-flip", NULL, "no mirrored pictures", false},
+    {"flip", "HOW", "mirrored pictures: random (default), alternate or none", false},
     {"limit", "N", "only N pictures of each split, evenly spaced", false},
     {"cache-mb", "N", "memory for decoded pictures (default 2048)", false},
     {"checkpoint-minutes", "F", "also between epochs (default 5)", false},

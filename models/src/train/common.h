@@ -9,8 +9,8 @@
 
 /** Rows of an option table: a network to build. */
 #define TRAIN_NET_OPTIONS                                                                          \
-    {"arch", "NAME", "network: small14, deep30, A, B, C, vgg19, cifar", false},                    \
-        {"classes", "N", "classes (default: 1000, cifar 10)", false},                              \
+    {"arch", "NAME", "network: small14, deep30, A, B, C, vgg19, cifar, cifar-res", false},         \
+        {"classes", "N", "classes (default: 1000, compact nets 10)", false},                       \
         {"width", "F", "factor on all widths, rounded to 8 channels (default 1)", false},          \
         {"activation", "NAME", "relu, lrelu, prelu-shared or prelu (default)", false},             \
         {"slope", "A", "first slope of PReLU, slope of LReLU (default 0.25)", false},              \

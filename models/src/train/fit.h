@@ -22,7 +22,7 @@ typedef struct fit_options {
     int crop, resize, scale_min, scale_max; /* 0 = by the network */
     double checkpoint_minutes;
     int64_t cache_mb;
-    bool flip, quiet, resume;
+    bool flip, alternate, nesterov, whiten, quiet, resume;
 } fit_options;
 
 /** Where training stands; saved in the checkpoint with the sums of the epoch so far. */

@@ -59,6 +59,13 @@ static const char *init_name(prelu_init i)
     return "?";
 }
 
+static const char *flip_name(const fit_options *o)
+{
+    if (!o->flip)
+        return "none";
+    return o->alternate ? "alternate" : "random";
+}
+
 static const char *arch_of(const fit *f) { return f->model->arch ? f->model->arch : "foreign"; }
 
 /* Members common to config.json and prelu.training: all that the result depends on. */
@@ -84,9 +91,11 @@ static void put_recipe(FILE *out, const fit *f)
         fprintf(out, "%s%g", i ? "," : "", o->lr_steps[i]);
     fprintf(out,
             "],\"warmup\":%g,\"momentum\":%g,\"weight_decay\":%g,\"label_smoothing\":%g,"
-            "\"crop\":%d,\"resize\":%d,\"scale_min\":%d,\"scale_max\":%d,\"flip\":%s,",
+            "\"crop\":%d,\"resize\":%d,\"scale_min\":%d,\"scale_max\":%d,\"flip\":\"%s\","
+            "\"nesterov\":%s,\"whiten\":%s,",
             o->warmup, o->momentum, o->weight_decay, o->label_smoothing, o->crop, o->resize,
-            o->scale_min, o->scale_max, o->flip ? "true" : "false");
+            o->scale_min, o->scale_max, flip_name(o), o->nesterov ? "true" : "false",
+            o->whiten ? "true" : "false");
     fprintf(out, "\"data_sha256\":\"%s\",\"train_pictures\":%zu,\"val_pictures\":%zu", f->digest,
             f->train->n_pictures, f->val ? f->val->n_pictures : 0);
 }

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "fit.h"
 #include "model_private.h"
+#include "whiten.h"
 #include "prelu/mem.h"
 #include <string.h>
 #include <sys/stat.h>
@@ -66,12 +67,13 @@ static prelu_status build_net(fit *f, prelu_err *err)
     net.classes = f->train->n_classes;
     PRELU_TRY(mdl_dataset_statistics(f->train, STATISTICS_SAMPLE, f->pool, f->mean, f->std, err));
     net.mean = f->mean;
-    if (!strcmp(net.arch, "cifar")) {
+    if (prelu_net_is_compact(net.arch)) {
         for (int c = 0; c < 3; c++) /* a channel that never changes still needs a divisor */
             f->std[c] = f->std[c] < 1 ? 1 : f->std[c];
         net.std = f->std;
     }
-    return prelu_net_build(&f->model, &net, err);
+    PRELU_TRY(prelu_net_build(&f->model, &net, err));
+    return f->o.whiten ? mdl_whiten(f->model->graph, f->train, f->mean, f->std, err) : PRELU_OK;
 }
 
 static prelu_status set_geometry(fit *f, prelu_err *err)
@@ -115,6 +117,7 @@ static prelu_status make_trainer(fit *f, prelu_err *err)
                                    .width = f->o.crop,
                                    .momentum = (float)f->o.momentum,
                                    .weight_decay = (float)f->o.weight_decay,
+                                   .nesterov = f->o.nesterov,
                                    .label_smoothing = (float)f->o.label_smoothing,
                                    .seed = f->o.net.seed};
         prelu_status st =
@@ -147,6 +150,7 @@ static prelu_status make_loader(fit *f, prelu_err *err)
                                         .scale_min = f->o.scale_min,
                                         .scale_max = f->o.scale_max,
                                         .flip = f->o.flip,
+                                        .alternate = f->o.alternate,
                                         .seed = f->o.net.seed},
                             .cache_bytes = (size_t)f->o.cache_mb << 20,
                             .bad = on_bad,
