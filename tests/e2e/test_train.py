@@ -273,6 +273,28 @@ def test_init_starts_from_a_model(data, tmp_path):
     assert loss[1] < 0.5 * loss[0]
 
 
+def test_fine_tuning_knows_other_classes_sooner(data, tmp_path):
+    """From a model of other classes: a new last layer, frozen layers or not, a lower loss at once."""
+    base = tmp_path / "base.onnx"
+    fit(data, base, "--epochs", 6)
+    small = make_data(tmp_path / "small", classes=3, train=20, val=5)
+    net = ["--batch", "20", "--seed", "3", "--lr", "0.02", "--epochs", "3"]
+    losses = {}
+    for name, args in (("scratch", TINY[:8]), ("tuned", ["--init", base]),
+                       ("frozen", ["--init", base, "--freeze", "conv3_2"])):
+        out = tmp_path / f"{name}.onnx"
+        p = fit(small, out, *args, net=net)
+        assert ("new last layer" in p.stderr) == (name != "scratch")
+        losses[name] = events(f"{out}.run", "epoch")[-1]["train_loss"]
+    assert losses["tuned"] < losses["scratch"] and losses["frozen"] < losses["scratch"]
+    assert "conv9" in fit(small, tmp_path / "x.onnx", "--init", base, "--freeze", "conv9",
+                          net=net, expect=64).stderr
+    assert "--init" in fit(small, tmp_path / "x.onnx", *TINY[:8], "--freeze", "conv1_1", net=net,
+                           expect=64).stderr
+    # the same kind of checkpoint, but not the same tensors are trained
+    fit(small, tmp_path / "frozen.onnx", "--init", base, "--resume", net=net, expect=64)
+
+
 def test_a_terminal_gets_a_bar(data, tmp_path):
     """Images per second and ETA, drawn over themselves, and nothing left of it at the end."""
     parent, child = pty.openpty()

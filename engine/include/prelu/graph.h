@@ -115,6 +115,9 @@ PRELU_MUST_CHECK prelu_status prelu_graph_output(prelu_graph *g, prelu_value v, 
 /** Name of a value; names are unique in ONNX, the writer relies on it. */
 PRELU_MUST_CHECK prelu_status prelu_graph_rename(prelu_graph *g, prelu_value v, const char *name,
                                                  prelu_err *err);
+/** Give a constant another shape, and zeros. Borrowed data stay their owner's. */
+PRELU_MUST_CHECK prelu_status prelu_graph_set_zero(prelu_graph *g, prelu_value v,
+                                                   const prelu_shape *shape, prelu_err *err);
 void prelu_graph_set_role(prelu_graph *g, prelu_value v, prelu_role role);
 /** First value of that name, or PRELU_NONE. */
 prelu_value prelu_graph_find(const prelu_graph *g, const char *name);

@@ -21,7 +21,9 @@ typedef struct prelu_step_result {
     size_t correct; /* top-1 */
 } prelu_step_result;
 
-/** @param net    graph whose output `logits` is value `logits`; cloned, borrowed constants are
+/** Trained are the constants that have a role; a BatchNormalization whose mean has none keeps its
+ *  statistics.
+ *  @param net    graph whose output `logits` is value `logits`; cloned, borrowed constants are
  *                copied into the trainer's own parameters. */
 PRELU_MUST_CHECK prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net,
                                                    prelu_value logits,

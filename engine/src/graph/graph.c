@@ -267,6 +267,26 @@ prelu_status prelu_graph_rename(prelu_graph *g, prelu_value v, const char *name,
     return PRELU_OK;
 }
 
+prelu_status prelu_graph_set_zero(prelu_graph *g, prelu_value v, const prelu_shape *shape,
+                                  prelu_err *err)
+{
+    prelu_value_info *info = &g->values[v];
+    size_t count, len;
+    void *zeros;
+    PRELU_TRY(check_shape(shape, info->name, false, err));
+    PRELU_TRY(prelu_shape_count(shape, &count, err));
+    PRELU_TRY(prelu_mul(count, prelu_dtype_size(info->dtype), &len, err));
+    zeros = prelu_calloc(len ? len : 1, 1);
+    if (!zeros)
+        return prelu_fail(err, PRELU_E_NOMEM, "constant '%.64s': %zu bytes", info->name, len);
+    if (info->owns_data)
+        prelu_free((void *)info->data);
+    info->data = zeros;
+    info->owns_data = true;
+    info->shape = *shape;
+    return PRELU_OK;
+}
+
 void prelu_graph_set_role(prelu_graph *g, prelu_value v, prelu_role role)
 {
     g->values[v].role = role;

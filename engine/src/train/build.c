@@ -22,7 +22,13 @@ static prelu_status nomem(prelu_err *err, size_t len)
     return prelu_fail(err, PRELU_E_NOMEM, "trainer: %zu bytes", len);
 }
 
-static bool is_batch_norm(const prelu_node *n) { return !strcmp(n->op, "BatchNormalization"); }
+/* One whose statistics are trained too; a frozen one is an ordinary node. */
+static bool is_batch_norm(const builder *b, const prelu_node *n)
+{
+    return !strcmp(n->op, "BatchNormalization") &&
+           (n->n_in < 5 || n->in[3] == PRELU_NONE ||
+            b->net->values[n->in[3]].role == PRELU_ROLE_STATISTIC);
+}
 
 static bool is_trained(prelu_role role)
 {
@@ -133,15 +139,15 @@ static prelu_status copy_node(builder *b, const prelu_node *n)
     const char *names[PRELU_MAX_OUTPUTS];
     for (int i = 0; i < n->n_in; i++) {
         const prelu_value v = n->in[i];
-        if (v != PRELU_NONE && b->net->values[v].is_constant && !(is_batch_norm(n) && i > 0))
+        if (v != PRELU_NONE && b->net->values[v].is_constant && !(is_batch_norm(b, n) && i > 0))
             PRELU_TRY(copy_constant(b, v, PRELU_ROLE_NONE));
         in[i] = v == PRELU_NONE ? PRELU_NONE : b->map[v];
-        if (v != PRELU_NONE && in[i] == PRELU_NONE && !is_batch_norm(n))
+        if (v != PRELU_NONE && in[i] == PRELU_NONE && !is_batch_norm(b, n))
             return prelu_fail(b->err, PRELU_E_UNSUPPORTED,
                               "node %.80s reads a second input '%.80s'", n->name,
                               b->net->values[v].name);
     }
-    if (is_batch_norm(n))
+    if (is_batch_norm(b, n))
         return copy_batch_norm(b, n);
     if (!strcmp(n->op, "Dropout"))
         return copy_dropout(b, n);

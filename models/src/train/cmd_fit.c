@@ -69,6 +69,14 @@ static prelu_status parse_net(fit_options *o, const train_args *a, prelu_err *er
 {
     int64_t seed = 1;
     o->init = train_text(a, "init", NULL);
+    o->freeze = train_text(a, "freeze", NULL);
+    o->preprocess = train_text(a, "preprocess", NULL);
+    o->whiten = train_flag(a, "whiten");
+    if (!o->init && (o->freeze || o->preprocess))
+        return prelu_fail(err, PRELU_E_ARG, "--%s goes with --init",
+                          o->freeze ? "freeze" : "preprocess");
+    if (o->init && o->whiten)
+        return prelu_fail(err, PRELU_E_ARG, "--whiten begins a network, --init goes on with one");
     if (train_text(a, "arch", NULL) || !o->init)
         return train_net_options(a, &o->net, err);
     PRELU_TRY(train_int(a, "seed", 0, INT64_MAX, 1, &seed, err));
@@ -91,7 +99,6 @@ static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t
     PRELU_TRY(train_double(a, "checkpoint-minutes", 0, 1e6, 5, &o->checkpoint_minutes, err));
     PRELU_TRY(parse_rates(o, a, err));
     PRELU_TRY(parse_geometry(o, a, err));
-    o->whiten = train_flag(a, "whiten");
     o->quiet = train_flag(a, "quiet");
     o->resume = train_flag(a, "resume");
     int n = snprintf(run, run_len, "%s.run", o->out);
@@ -135,7 +142,9 @@ static const train_option options[] = {
     {"out", "FILE", "ONNX file to write", false},
     {"run", "DIR", "config.json, log.jsonl, checkpoint (default FILE.run)", false},
     {"resume", NULL, "go on from the run's checkpoint", false},
-    {"init", "FILE", "start from this model's weights", false},
+    {"init", "FILE", "start from this model; other classes get a new last layer", false},
+    {"preprocess", "HOW", "of a foreign --init: imagenet, caffe, raw or a JSON file", false},
+    {"freeze", "LAYER", "with --init: do not train LAYER and what feeds it", false},
     {"epochs", "N", "passes over the data (default 80, compact nets 30)", false},
     {"batch", "N", "pictures per step (default 128)", false},
     {"micro-batch", "N", "pictures per pass, gradients add up (default: what fits)", false},

@@ -13,7 +13,7 @@
 
 typedef struct fit_options {
     prelu_net_options net;
-    const char *data, *out, *run, *init;
+    const char *data, *out, *run, *init, *freeze, *preprocess;
     int64_t epochs, batch, micro_batch, limit;
     double lr, momentum, weight_decay, label_smoothing, warmup; /* warmup in epochs */
     bool cosine;

@@ -79,6 +79,8 @@ static void put_recipe(FILE *out, const fit *f)
     if (o->init) {
         fputs(",\"init\":", out);
         train_json_text(out, o->init);
+        fputs(",\"freeze\":", out);
+        train_json_text(out, o->freeze ? o->freeze : "");
     } else {
         fprintf(out, ",\"init_method\":\"%s\"", init_name(o->net.init));
     }

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "fit.h"
 #include "model_private.h"
+#include "transfer.h"
 #include "whiten.h"
 #include "prelu/mem.h"
 #include <string.h>
@@ -38,22 +39,35 @@ static prelu_status digest_data(fit *f, prelu_err *err)
     return mdl_dataset_digest(sets, f->val ? 2 : 1, f->pool, f->digest, err);
 }
 
-/* The weights of another model: it must know the data's classes, in the data's order. */
+/* Does the model know the data's classes, in the data's order? */
+static bool knows_classes(const fit *f)
+{
+    const prelu_model *m = f->model;
+    if (m->classes != f->train->n_classes)
+        return false;
+    for (int i = 0; i < m->classes; i++)
+        if (m->labels[i].id[0] && strcmp(m->labels[i].id, f->train->classes[i].id) != 0)
+            return false;
+    return true;
+}
+
+/* The weights of another model, with a new last layer if its classes are others. */
 static prelu_status load_init(fit *f, prelu_err *err)
 {
-    PRELU_TRY(prelu_model_load(&f->model, f->o.init, NULL, err));
+    const prelu_model_options how = {.preprocess = f->o.preprocess};
+    PRELU_TRY(prelu_model_load(&f->model, f->o.init, &how, err));
     const prelu_model *m = f->model;
     if (f->o.net.arch && (!m->arch || strcmp(m->arch, f->o.net.arch) != 0))
         return prelu_fail(err, PRELU_E_ARG, "--init %s is of architecture %s, not %s", f->o.init,
                           m->arch ? m->arch : "unknown", f->o.net.arch);
-    if (m->classes != f->train->n_classes)
-        return prelu_fail(err, PRELU_E_ARG, "--init %s has %d classes, the data %d", f->o.init,
-                          m->classes, f->train->n_classes);
-    for (int i = 0; i < m->classes; i++)
-        if (m->labels[i].id[0] && strcmp(m->labels[i].id, f->train->classes[i].id) != 0)
-            return prelu_fail(err, PRELU_E_ARG, "--init %s: class %d is %s, in the data %s",
-                              f->o.init, i, m->labels[i].id, f->train->classes[i].id);
-    return PRELU_OK;
+    if (!m->classes)
+        return prelu_fail(err, PRELU_E_ARG, "--init %s is no classifier", f->o.init);
+    if (!knows_classes(f)) {
+        train_progress_line(&f->bar, false, "%d new classes: %s gets a new last layer",
+                            f->train->n_classes, f->o.init);
+        PRELU_TRY(mdl_new_head(f->model, f->train->n_classes, err));
+    }
+    return f->o.freeze ? mdl_freeze(f->model, f->o.freeze, err) : PRELU_OK;
 }
 
 static prelu_status build_net(fit *f, prelu_err *err)
