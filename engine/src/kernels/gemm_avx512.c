@@ -8,6 +8,7 @@ enum { MR = 14, NR = 32 };
 
 typedef struct tile_args {
     const float *a, *b;
+    const float *next; /* what is read after this panel: fetched into L2 by streaming tiles */
     size_t rs, ks, k;
     float *c;
     size_t ldc;
@@ -49,12 +50,13 @@ static inline __attribute__((always_inline)) void load(__m512 acc[MR][2], const 
             acc[r][v] = _mm512_maskz_loadu_ps(t->mask[v], t->c + (size_t)r * t->ldc + v * 16);
 }
 
-/* R rows, V vectors of 16 columns. BY_ROWS: a's rows are contiguous in k (ks = 1), else in rows. */
+/* R rows, V vectors of 16 columns. by_rows: a's rows are contiguous in k (ks = 1), else in rows.
+ * streaming: few rows, b comes from memory and is waited for. */
 static inline __attribute__((always_inline)) void tile(const tile_args *t, const int R, const int V,
-                                                       const bool by_rows)
+                                                       const bool by_rows, const bool streaming)
 {
     __m512 acc[MR][2];
-    const float *a[BASES], *b = t->b;
+    const float *a[BASES], *b = t->b, *next = t->next;
     const size_t step = by_rows ? 1 : t->ks, rs = by_rows ? t->rs : 1;
     load(acc, t, R, V);
 #pragma GCC unroll 5
@@ -65,6 +67,11 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++)
             bv[v] = _mm512_loadu_ps(b + v * 16);
+        if (streaming) {
+            _mm_prefetch((const char *)next, _MM_HINT_T1);
+            _mm_prefetch((const char *)(next + 16), _MM_HINT_T1);
+            next += NR;
+        }
 #pragma GCC unroll 14
         for (int r = 0; r < R; r++) {
             const __m512 av = _mm512_set1_ps(a[r / 3][(size_t)(r % 3) * rs]);
@@ -90,16 +97,22 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
 
 typedef void tile_fn(const tile_args *t);
 #define MAKE(r)                                                                                    \
-    static void rows_##r##x32(const tile_args *t) { tile(t, r, 2, true); }                         \
-    static void rows_##r##x16(const tile_args *t) { tile(t, r, 1, true); }                         \
-    static void cols_##r##x32(const tile_args *t) { tile(t, r, 2, false); }                        \
-    static void cols_##r##x16(const tile_args *t) { tile(t, r, 1, false); }
+    static void stream_##r##x32(const tile_args *t) { tile(t, r, 2, true, true); }                 \
+    static void rows_##r##x32(const tile_args *t) { tile(t, r, 2, true, false); }                  \
+    static void rows_##r##x16(const tile_args *t) { tile(t, r, 1, true, false); }                  \
+    static void cols_##r##x32(const tile_args *t) { tile(t, r, 2, false, false); }                 \
+    static void cols_##r##x16(const tile_args *t) { tile(t, r, 1, false, false); }
 KRN_ROWS_14(MAKE)
 #undef MAKE
 
 #define ENTRY(r) {{cols_##r##x16, cols_##r##x32}, {rows_##r##x16, rows_##r##x32}},
 static tile_fn *const tiles[MR][2][2] = {KRN_ROWS_14(ENTRY)};
 #undef ENTRY
+#define ENTRY(r) stream_##r##x32,
+static tile_fn *const streaming[MR] = {KRN_ROWS_14(ENTRY)};
+#undef ENTRY
+
+enum { STREAM_ROWS = 4 * MR }; /* with more, the arithmetic hides the panels' way from memory */
 
 static void run(const krn_gemm_args *g)
 {
@@ -121,9 +134,13 @@ static void run(const krn_gemm_args *g)
                 ep = krn_epilogue_at(g->ep, i, j);
                 t.ep = &ep;
             }
+            t.next = j + NR < g->n ? t.b + g->b_panel : g->b + g->k * NR;
             t.a = g->a + i * g->a_rs;
             t.c = g->c + i * g->ldc + j;
-            tiles[rows - 1][by_rows][cols > 16](&t);
+            if (left == 1 && g->m <= STREAM_ROWS && by_rows && cols > 16)
+                streaming[rows - 1](&t);
+            else
+                tiles[rows - 1][by_rows][cols > 16](&t);
         }
     }
 }
