@@ -1,4 +1,5 @@
 #include "check.h"
+#include "check_depthwise.h"
 #include "check_elementwise.h"
 #include "check_gemm.h"
 #include "check_lowp.h"

@@ -1,6 +1,7 @@
 #ifndef KRN_KERNELS_H
 #define KRN_KERNELS_H
 #include "kernels/cpu.h"
+#include "kernels/depthwise.h"
 #include "kernels/winograd.h"
 #include <stdbool.h>
 #include <stddef.h>

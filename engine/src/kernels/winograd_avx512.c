@@ -1,22 +1,4 @@
-#include "kernels/store_avx512.h"
-
-typedef __m512 vec;
-typedef __mmask16 lanes;
-enum { LANES = 16 };
-#define LOAD(p) _mm512_loadu_ps(p)
-#define STORE(p, v) _mm512_storeu_ps(p, v)
-#define MLOAD(mask, p) _mm512_maskz_loadu_ps(mask, p)
-#define MSTORE(p, mask, v) _mm512_mask_storeu_ps(p, mask, v)
-#define SET(x) _mm512_set1_ps((float)(x))
-#define ZERO _mm512_setzero_ps()
-#define ADD _mm512_add_ps
-#define SUB _mm512_sub_ps
-#define MUL _mm512_mul_ps
-#define FMA _mm512_fmadd_ps
-#define FNMA _mm512_fnmadd_ps
-#define MAX _mm512_max_ps
-#define PICK_LOW(v, w) _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, ZERO, _CMP_NGT_UQ), w)
-#define FIRST(n) krn_low_bits(n)
+#include "kernels/vec_avx512.h"
 #include "kernels/winograd_f4.h"
 
 /* ---- product ---------------------------------------------------------------------------------

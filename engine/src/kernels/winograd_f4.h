@@ -1,13 +1,9 @@
 #ifndef KRN_WINOGRAD_F4_H
 #define KRN_WINOGRAD_F4_H
-#include "kernels/kernels.h"
+#include "kernels/vec_finish.h"
 
-/* The transforms of winograd.h over vectors; included by one file for each instruction set, which
- * defines before:  vec, LANES, lanes (a mask type);  LOAD STORE, MLOAD(mask, p) MSTORE(p, mask, v)
- * (masked, 0 elsewhere, not touched);  SET ZERO ADD SUB MUL FMA (a*b+c) FNMA (c-a*b) MAX;
- * PICK_LOW(v, w) = v > 0 ? v : w;  FIRST(n) the mask of n lanes. */
-
-#define INLINE static inline __attribute__((always_inline))
+/* The transforms of winograd.h over vectors; included by one file for each instruction set, after
+ * its vec_*.h. */
 enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N };
 
 #define P1 0.70710678118654752440 /* the points; P1^2 = 1/2, P2^2 = 2, (P1 P2)^2 = 1 */
@@ -201,19 +197,6 @@ static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, 
 
 /* ---- output --------------------------------------------------------------------------------- */
 
-INLINE vec finish(vec v, const krn_epilogue *ep, size_t at, size_t k, lanes mask, vec bias,
-                  vec slope)
-{
-    v = ADD(v, bias);
-    if (ep->residual)
-        v = ADD(v, MLOAD(mask, ep->residual + at + k));
-    if (ep->act == KRN_ACT_RELU)
-        v = MAX(v, ZERO);
-    else if (ep->act == KRN_ACT_PRELU)
-        v = PICK_LOW(v, MUL(v, slope));
-    return v;
-}
-
 INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step, size_t k,
                        bool whole, lanes mask)
 {
@@ -246,7 +229,7 @@ INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step,
             if (j >= p->cols)
                 break;
             if (ep)
-                o[j] = finish(o[j], ep, at, k, mask, bias, slope);
+                o[j] = finish(o[j], ep, at + k, mask, bias, slope);
             if (whole)
                 STORE(p->y + at + k, o[j]);
             else

@@ -1,5 +1,6 @@
 #include "ops/conv.h"
 #include "ops/conv_bf16.h"
+#include "ops/conv_depthwise.h"
 #include "ops/conv_variable.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
@@ -65,13 +66,6 @@ static void pack_panel(void *ctx, size_t task, int worker)
             for (size_t t = 0; t < j->taps; t++)
                 dst[(t * j->c + c) * nr + col] = w[c * j->taps + t];
     }
-}
-
-static void pack_depthwise(float *dst, const op_file_f32 *w, size_t o, size_t taps)
-{
-    for (size_t t = 0; t < taps; t++)
-        for (size_t i = 0; i < o; i++)
-            dst[t * o + i] = w[i * taps + t];
 }
 
 typedef struct ahead_job {
@@ -162,7 +156,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     else if (bf16)
         op_conv_bf16_pack(inst->krn, (uint16_t *)(void *)data, in[IN_W].data, o, c, taps, pool);
     else if (depthwise)
-        pack_depthwise(data, in[IN_W].data, o, taps);
+        op_depthwise_pack(data, in[IN_W].data, o, taps);
     else
         prelu_pool_run(pool, groups * panels, pack_panel, &job);
     inst->algorithm = kind == OP_WINOGRAD_AHEAD ? inst->krn->winograd_f32->ahead
@@ -198,8 +192,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     PRELU_TRY(op_need_f32(inst, in, 0, err));
     (void)out;
     if (pk && pk->depthwise) {
-        work->tasks[0] = g.n * g.oh;
-        work->flops[0] = 2.0 * (double)(g.ow * g.o * g.kh * g.kw);
+        op_depthwise_work(&g, work);
         return PRELU_OK;
     }
     if (pk && pk->bf16) {
@@ -226,29 +219,6 @@ static void pack_variable(float *panel, const op_patch *g, size_t nr, const floa
     const size_t cols = g->o / g->groups, k = op_patch_len(g);
     op_panel_from_rows(panel, nr, w + (group * cols + first) * k, k, op_min(nr, cols - first), k,
                        1.0f);
-}
-
-/* One output row: taps in order, channels vectorised. */
-static void depthwise_row(const op_patch *g, const float *x, const packed *pk,
-                          const krn_epilogue *ep, float *y, size_t oh)
-{
-    for (size_t ow = 0; ow < g->ow; ow++) {
-        float *restrict out = y + ow * g->o;
-        krn_epilogue mine = *ep;
-        memset(out, 0, g->o * sizeof *out);
-        for (size_t t = 0; t < g->kh * g->kw; t++) {
-            const int64_t ih = (int64_t)oh * g->sh - g->pt + (int64_t)(t / g->kw) * g->dh;
-            const int64_t iw = (int64_t)ow * g->sw - g->pl + (int64_t)(t % g->kw) * g->dw;
-            if (ih < 0 || iw < 0 || ih >= (int64_t)g->h || iw >= (int64_t)g->w)
-                continue;
-            const float *restrict in = x + ((size_t)ih * g->w + (size_t)iw) * g->c;
-            const float *restrict w = pk->panels + t * g->o;
-            for (size_t c = 0; c < g->o; c++)
-                out[c] += in[c] * w[c];
-        }
-        mine.residual = ep->residual ? ep->residual + ow * g->o : NULL;
-        krn_epilogue_ref(out, g->o, 1, g->o, &mine);
-    }
 }
 
 static void run(const op_exec *x, int phase, size_t task, void *scratch)
@@ -282,10 +252,8 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
                                         .scratch = scratch};
         op_conv_variable_task(&v, &r, phase, task);
     } else if (pk->depthwise) {
-        const size_t at = task * g.ow * g.o;
-        ep.residual = residual ? residual + at : NULL;
-        depthwise_row(&g, (const float *)x->in[IN_X].data + task / g.oh * g.h * g.w * g.c, pk, &ep,
-                      y + at, task % g.oh);
+        op_depthwise_task(&g, x->op->krn, x->in[IN_X].data, pk->panels, y, plain ? NULL : &ep,
+                          task);
     } else if (by_winograd(pk, &g)) {
         const op_winograd w = op_winograd_cut(&g, x->op->krn, pk->winograd == OP_WINOGRAD_AHEAD);
         const op_winograd_run r = {.x = x->in[IN_X].data,
