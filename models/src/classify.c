@@ -35,11 +35,12 @@ static bool is_dense(const prelu_test *t)
 static prelu_status count_windows(outline *o, const prelu_test *t, int i, prelu_err *err)
 {
     prelu_plan_cost cost;
-    PRELU_TRY(prelu_plan_measure(t->dense, o->height[i], o->width[i], &cost, err));
-    if (cost.rows > PRELU_MAX_WINDOWS)
+    const size_t pixels = (size_t)o->width[i] * (size_t)o->height[i];
+    if (pixels > PRELU_MAX_DENSE_PIXELS)
         return prelu_fail(err, PRELU_E_LIMIT,
-                          "%zu windows of the picture at %d x %d; limit %zu: it is too long",
-                          cost.rows, o->width[i], o->height[i], PRELU_MAX_WINDOWS);
+                          "%zu pixels at %d x %d; limit %zu for dense testing: it is too long",
+                          pixels, o->width[i], o->height[i], PRELU_MAX_DENSE_PIXELS);
+    PRELU_TRY(prelu_plan_measure(t->dense, o->height[i], o->width[i], &cost, err));
     o->windows[i] = cost.rows;
     return PRELU_OK;
 }

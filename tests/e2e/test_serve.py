@@ -329,9 +329,13 @@ def test_bad_scales(server, query):
     assert status == 400 and answer["code"] == "bad_query" and answer["error"]
 
 
-def test_a_panorama_has_too_many_windows(server):
-    status, answer = server.classify(jpeg(draw(8000, 10, 1)), "?mode=dense")
-    assert status == 413 and "windows" in answer["error"]
+def test_a_panorama_is_refused_by_pixels(server):
+    status, answer = server.classify(jpeg(draw(3200, 10, 1)), "?mode=dense") # 11520 x 36
+    assert status == 200 and answer["views"] > 2000
+    status, answer = server.classify(jpeg(draw(8000, 20, 1)), "?mode=dense&scales=120,36")
+    assert status == 400
+    status, answer = server.classify(jpeg(draw(8000, 20, 1)), "?mode=multiscale&scales=36,120")
+    assert status == 413 and answer["code"] == "image_too_large" and "5760000 pixels" in answer["error"]
     assert server.classify(jpeg(draw(8000, 10, 1)), "?mode=center")[0] == 200
 
 

@@ -222,7 +222,9 @@ static runner dense_runner(head_kind kind, const prelu_plan *weights_of, prelu_p
 
 static void test_brute_force(void **state)
 {
-    static const int sizes[][2] = {{CROP, CROP}, {CROP, 61}, {45, 39}, {31, 29}, {52, CROP + 3}};
+    static const int sizes[][2] = {
+        {CROP, CROP}, {CROP, 61},     {45, 39},
+        {31, 29},     {52, CROP + 3}, {97, 98}}; /* more windows than the head takes at a time */
     static float want[MAX_ROWS * CLASSES], got[MAX_ROWS * CLASSES];
     (void)state;
     for (int kind = 0; kind < KINDS; kind++) {
@@ -261,7 +263,7 @@ static void test_brute_force(void **state)
 /* A window's scores do not depend on batch, row or threads. */
 static void test_bits(void **state)
 {
-    enum { N = 5, H = 33, W = 41 };
+    enum { N = 5, H = 53, W = 61 }; /* five have more windows than one block */
     static float want[MAX_ROWS * CLASSES], got[MAX_ROWS * CLASSES];
     (void)state;
     for (int kind = 0; kind < KINDS; kind++) {

@@ -300,7 +300,7 @@ static void test_multiscale(void **state)
     whole_free(&w);
 }
 
-/* A panorama is refused by its windows, many sizes by their pixels: before anything is resized. */
+/* A panorama is refused by its pixels, as are many sizes: before anything is resized. */
 static void test_dense_limits(void **state)
 {
     whole w = whole_new();
@@ -309,7 +309,7 @@ static void test_dense_limits(void **state)
     prelu_prepared p = {.n_images = 0};
     const prelu_image_limits few = {.max_resized_pixels = 64 * 64 + 32 * 32 - 1};
     prelu_err err = {0};
-    prelu_test t = resolved(&w, "dense@36");
+    prelu_test t = resolved(&w, "dense@96");
     (void)state;
     check_fails(prelu_model_prepare_image(&p, w.m, &t, &img, NULL, &err), PRELU_E_LIMIT, &err);
     t = resolved(&w, "multiscale@64+32");

@@ -13,6 +13,8 @@ struct prelu_plan {
     prelu_value *outputs;
     char **output_names;
     int n_outputs;
+    int head; /* first node that works on windows of the map before it, n_nodes if there is none:
+                 from there on every value has a row for each window */
     size_t packed_bytes;
 };
 #endif

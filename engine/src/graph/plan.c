@@ -212,6 +212,8 @@ static prelu_status build(prelu_plan *p, const prelu_graph *g, const prelu_plan_
         return prelu_fail(err, PRELU_E_NOMEM, "plan: %d nodes", p->g->n_nodes);
     for (int i = 0; i < p->g->n_nodes; i++)
         PRELU_TRY(pack_node(p, i, o, err));
+    while (p->head < p->g->n_nodes && !p->ops[p->head].def->windows)
+        p->head++;
     forget_data(p->g);
     return PRELU_OK;
 }

@@ -10,6 +10,9 @@
 #define STEP_FLOPS 4e8
 #define DEFAULT_MAX_BYTES ((size_t)8 << 30)
 #define NOWHERE SIZE_MAX
+/* Windows that the head of a dense plan takes at a time: enough to reuse its weights, few enough
+ * that memory follows the picture and not the windows, of which each may be larger than it. */
+#define BLOCK_ROWS ((size_t)256)
 #define SHRINK_FROM ((size_t)256 << 20)
 
 typedef struct node_state {
@@ -23,7 +26,7 @@ typedef struct node_state {
 enum { LAYOUTS = 16 };
 typedef struct layout {
     int64_t n, h, w; /* n = 0: empty */
-    size_t total, scratch;
+    size_t total, scratch, rows, block_rows;
     uint64_t used; /* time of the last use */
     char *saved;
 } layout;
@@ -35,7 +38,8 @@ struct prelu_session {
     size_t max_bytes;
     int64_t n, h, w;     /* of the last reshape; n = 0: none */
     prelu_shape *shapes; /* by value */
-    size_t *offset;      /* by value: in the block; NOWHERE = it has no place there */
+    size_t *offset;      /* by value: in the block; NOWHERE = it has no place there. Then by output:
+                            where all its rows are gathered, if they come in several blocks */
     void **data;         /* by value: where it lies in this session */
     const float **bound; /* by value: variables */
     gr_feed *feeds;      /* one for each fed input */
@@ -47,7 +51,10 @@ struct prelu_session {
     layout layouts[LAYOUTS];
     uint64_t reshapes;
     uint64_t seed;
-    int node, phase; /* next to run; node = -1: the feeds */
+    size_t rows, block_rows; /* of the head's values in all, and at a time */
+    size_t first_row;        /* of the block that runs */
+    prelu_shape *out_shapes; /* by output: with all rows */
+    int node, phase;         /* next to run; node = -1: the feeds */
     size_t task;
     bool running;
 };
@@ -69,13 +76,15 @@ static prelu_status allocate(prelu_session *s, prelu_err *err)
     for (int i = 0; i < g->n_values; i++)
         s->n_feeds += is_fed(&g->values[i]);
     s->shapes = prelu_calloc(values, sizeof *s->shapes);
-    s->offset = prelu_calloc(values, sizeof *s->offset);
+    s->offset = prelu_calloc(values + (size_t)s->plan->n_outputs, sizeof *s->offset);
+    s->out_shapes = prelu_calloc((size_t)s->plan->n_outputs, sizeof *s->out_shapes);
     s->data = prelu_calloc(values, sizeof *s->data);
     s->bound = prelu_calloc(values, sizeof *s->bound);
     s->feeds = prelu_calloc((size_t)s->n_feeds + 1, sizeof *s->feeds);
     s->nodes = prelu_calloc((size_t)g->n_nodes + 1, sizeof *s->nodes);
     s->tensors = prelu_calloc(count_tensors(g) + 1, sizeof *s->tensors);
-    if (!s->shapes || !s->offset || !s->data || !s->bound || !s->feeds || !s->nodes || !s->tensors)
+    if (!s->shapes || !s->offset || !s->out_shapes || !s->data || !s->bound || !s->feeds ||
+        !s->nodes || !s->tensors)
         return prelu_fail(err, PRELU_E_NOMEM, "session: %zu values", values);
     for (int i = 0, f = 0; i < g->n_values; i++)
         if (is_fed(&g->values[i]))
@@ -115,6 +124,7 @@ void prelu_session_destroy(prelu_session **session)
         return;
     prelu_free(s->shapes);
     prelu_free(s->offset);
+    prelu_free(s->out_shapes);
     prelu_free(s->data);
     for (int i = 0; i < LAYOUTS; i++)
         prelu_free(s->layouts[i].saved);
@@ -129,7 +139,48 @@ void prelu_session_destroy(prelu_session **session)
 
 /* ---- reshape ------------------------------------------------------------------------------ */
 
-/* Blocks of the layout: one by value, then one by node for its shared memory. Lives are node
+/* Every value from the head on has a row for each window: all of them get fewer, and run in turns
+ * over equal blocks, of which the last overlaps the one before it by the few rows that are
+ * missing. */
+static void cut_rows(prelu_session *s)
+{
+    const prelu_graph *g = s->plan->g;
+    const int head = s->plan->head;
+    s->rows = s->block_rows = 1;
+    if (head == g->n_nodes)
+        return;
+    const int64_t rows = s->shapes[g->nodes[head].out[0]].dim[0];
+    s->rows = s->block_rows = (size_t)rows;
+    for (int i = 0; i < s->plan->n_outputs; i++)
+        if (g->values[s->plan->outputs[i]].producer < head)
+            return;
+    for (int i = head; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_out; k++) {
+            const prelu_shape *y = &s->shapes[g->nodes[i].out[k]];
+            if (y->rank < 1 || y->dim[0] != rows)
+                return;
+        }
+    const size_t blocks = (s->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    s->block_rows = (s->rows + blocks - 1) / blocks;
+    for (int i = head; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_out; k++)
+            s->shapes[g->nodes[i].out[k]].dim[0] = (int64_t)s->block_rows;
+}
+
+static bool in_blocks(const prelu_session *s) { return s->block_rows < s->rows; }
+
+/* Bytes of all rows of output i. */
+static prelu_status output_bytes(const prelu_session *s, int i, size_t *bytes, prelu_err *err)
+{
+    prelu_shape all = s->shapes[s->plan->outputs[i]];
+    size_t count;
+    all.dim[0] = (int64_t)s->rows;
+    PRELU_TRY(prelu_shape_count(&all, &count, err));
+    return prelu_mul(count, sizeof(float), bytes, err);
+}
+
+/* Blocks of the layout: one by value, then one by node for its shared memory, then one by output
+ * for its rows of all blocks. Lives are node
  * numbers; feeds happen before node 0, outputs live past the last. */
 typedef struct lives {
     gr_block *blocks;
@@ -184,6 +235,9 @@ static prelu_status find_lives(prelu_session *s, lives *l, int *last, prelu_err 
                 last[g->nodes[i].in[k]] = i;
     for (int i = 0; i < s->plan->n_outputs; i++)
         last[s->plan->outputs[i]] = g->n_nodes;
+    for (int v = 0; v < g->n_values && in_blocks(s); v++) /* every block reads the maps again */
+        if (g->values[v].producer < s->plan->head && last[v] >= s->plan->head)
+            last[v] = g->n_nodes;
     for (int v = 0; v < g->n_values; v++) {
         const bool computed = g->values[v].producer != PRELU_NONE;
         if (!computed && !(is_fed(&g->values[v]) && last[v] >= 0))
@@ -271,7 +325,8 @@ static prelu_status grow_block(prelu_session *s, size_t total, size_t scratch, p
 static prelu_status lay_out(prelu_session *s, size_t *total, size_t *scratch, prelu_err *err)
 {
     const prelu_graph *g = s->plan->g;
-    const size_t values = (size_t)g->n_values, blocks = values + (size_t)g->n_nodes;
+    const size_t values = (size_t)g->n_values, nodes = values + (size_t)g->n_nodes,
+                 blocks = nodes + (size_t)s->plan->n_outputs;
     lives l = {.blocks = prelu_calloc(blocks + 1, sizeof *l.blocks),
                .root = prelu_alloc((values + 1) * sizeof *l.root)};
     int *last = prelu_alloc((values + 1) * sizeof *last);
@@ -282,6 +337,12 @@ static prelu_status lay_out(prelu_session *s, size_t *total, size_t *scratch, pr
         goto out;
     }
     st = prelu_graph_infer(g, s->n, s->h, s->w, s->shapes, err);
+    if (!st)
+        cut_rows(s);
+    for (int i = 0; i < s->plan->n_outputs && !st && in_blocks(s); i++) {
+        l.blocks[nodes + (size_t)i] = (gr_block){.first = s->plan->head, .last = g->n_nodes};
+        st = output_bytes(s, i, &l.blocks[nodes + (size_t)i].size, err);
+    }
     if (!st)
         st = find_lives(s, &l, last, err);
     if (!st)
@@ -296,6 +357,8 @@ static prelu_status lay_out(prelu_session *s, size_t *total, size_t *scratch, pr
     }
     for (int i = 0; i < g->n_nodes; i++)
         s->nodes[i].shared_offset = l.blocks[values + (size_t)i].offset;
+    for (int i = 0; i < s->plan->n_outputs; i++)
+        s->offset[values + (size_t)i] = l.blocks[nodes + (size_t)i].offset;
 out:
     prelu_free(l.blocks);
     prelu_free(l.root);
@@ -307,12 +370,13 @@ out:
 static void transfer(prelu_session *s, char *saved, bool save)
 {
     const size_t values = (size_t)s->plan->g->n_values, nodes = (size_t)s->plan->g->n_nodes;
+    const size_t n_offsets = values + (size_t)s->plan->n_outputs;
     char *shapes = saved, *offsets = shapes + values * sizeof *s->shapes;
-    char *works = offsets + values * sizeof *s->offset;
+    char *works = offsets + n_offsets * sizeof *s->offset;
     memcpy(save ? shapes : (char *)s->shapes, save ? (char *)s->shapes : shapes,
            values * sizeof *s->shapes);
     memcpy(save ? offsets : (char *)s->offset, save ? (char *)s->offset : offsets,
-           values * sizeof *s->offset);
+           n_offsets * sizeof *s->offset);
     for (size_t i = 0; i < nodes; i++) {
         node_state *n = &s->nodes[i];
         char *at = works + i * (sizeof n->work + sizeof n->shared_offset);
@@ -334,11 +398,12 @@ static void remember(prelu_session *s, size_t total, size_t scratch)
     l->n = 0;
     if (!l->saved)
         l->saved = prelu_alloc(values * (sizeof *s->shapes + sizeof *s->offset) +
+                               (size_t)s->plan->n_outputs * sizeof *s->offset +
                                nodes * (sizeof(op_work) + sizeof(size_t)) + 1);
     if (!l->saved)
         return;
     transfer(s, l->saved, true);
-    *l = (layout){s->n, s->h, s->w, total, scratch, s->reshapes, l->saved};
+    *l = (layout){s->n, s->h, s->w, total, scratch, s->rows, s->block_rows, s->reshapes, l->saved};
 }
 
 static bool recall(prelu_session *s, size_t *total, size_t *scratch)
@@ -351,6 +416,8 @@ static bool recall(prelu_session *s, size_t *total, size_t *scratch)
         l->used = s->reshapes;
         *total = l->total;
         *scratch = l->scratch;
+        s->rows = l->rows;
+        s->block_rows = l->block_rows;
         return true;
     }
     return false;
@@ -363,6 +430,11 @@ static void point(prelu_session *s)
         s->data[v] = s->offset[v] == NOWHERE ? NULL : s->block + s->offset[v];
         if (s->bound[v])
             s->data[v] = (void *)s->bound[v];
+    }
+    for (int i = 0; i < s->plan->n_outputs; i++) {
+        s->out_shapes[i] = s->shapes[s->plan->outputs[i]];
+        if (in_blocks(s))
+            s->out_shapes[i].dim[0] = (int64_t)s->rows;
     }
     fill_tensors(s);
 }
@@ -467,6 +539,7 @@ prelu_status prelu_session_begin(prelu_session *s, prelu_err *err)
         if (g->values[i].is_input && g->values[i].role != PRELU_ROLE_NONE && !s->bound[i])
             return prelu_fail(err, PRELU_E_ARG, "variable '%.64s' is not bound", g->values[i].name);
     s->node = -1;
+    s->first_row = 0;
     s->phase = 0;
     s->task = 0;
     s->running = true;
@@ -520,10 +593,34 @@ static double run_some(prelu_session *s, double budget)
                        .n_out = node->n_out,
                        .work = &n->work,
                        .shared = s->block + n->shared_offset,
-                       .seed = s->seed};
+                       .seed = s->seed,
+                       .first_row = s->first_row};
     prelu_pool_run(s->pool, count, run_task, &c);
     s->task += count;
     return (double)count * each;
+}
+
+static float *all_rows(const prelu_session *s, int i)
+{
+    return (float *)(void *)(s->block + s->offset[(size_t)s->plan->g->n_values + (size_t)i]);
+}
+
+/* After a block of windows: its rows go to the others; back to the head if it was not the last. */
+static void end_block(prelu_session *s)
+{
+    const size_t last = s->rows - s->block_rows;
+    for (int i = 0; i < s->plan->n_outputs; i++) {
+        const prelu_shape *all = &s->out_shapes[i];
+        size_t row = 1;
+        for (int d = 1; d < all->rank; d++)
+            row *= (size_t)all->dim[d];
+        memcpy(all_rows(s, i) + s->first_row * row, s->data[s->plan->outputs[i]],
+               s->block_rows * row * sizeof(float));
+    }
+    if (s->first_row < last) {
+        s->first_row += s->block_rows < last - s->first_row ? s->block_rows : last - s->first_row;
+        s->node = s->plan->head;
+    }
 }
 
 static prelu_status step(prelu_session *s, double budget, bool *done, prelu_err *err)
@@ -545,6 +642,8 @@ static prelu_status step(prelu_session *s, double budget, bool *done, prelu_err 
             s->phase = 0;
             s->node++;
         }
+        if (s->node == s->plan->g->n_nodes && in_blocks(s))
+            end_block(s);
     }
     *done = s->node >= s->plan->g->n_nodes;
     s->running = !*done;
@@ -568,12 +667,12 @@ prelu_status prelu_session_run(prelu_session *s, prelu_err *err)
 
 const float *prelu_session_output(const prelu_session *s, int i)
 {
-    return s->data[s->plan->outputs[i]];
+    return in_blocks(s) ? all_rows(s, i) : s->data[s->plan->outputs[i]];
 }
 
 const prelu_shape *prelu_session_output_shape(const prelu_session *s, int i)
 {
-    return &s->shapes[s->plan->outputs[i]];
+    return &s->out_shapes[i];
 }
 
 prelu_status prelu_session_read(const prelu_session *s, int i, float *dst, size_t count,

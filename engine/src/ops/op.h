@@ -57,6 +57,7 @@ typedef struct op_exec {
     const op_work *work;
     void *shared;
     uint64_t seed; /* of this run: Dropout */
+    size_t first_row;
 } op_exec;
 
 /** Gradient builder's view: append nodes to g. */
@@ -75,6 +76,9 @@ typedef struct op_def {
     uint64_t shape_only;
     /** Output 0 may overwrite input 0 (same count and layout). */
     bool in_place;
+    /** Makes a row for each window of a map. The session may ask for a block of the rows: out[0]
+     *  then has that many, and op_exec.first_row says where they begin. */
+    bool windows;
     /** out[i] from in[i]; in[i].rank = -1 for absent inputs. Checks everything; E_FORMAT with a
      * text (the caller puts op and node name in front). */
     prelu_status (*shape)(const prelu_node *n, const prelu_shape *in, prelu_shape *out,

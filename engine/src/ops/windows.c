@@ -62,6 +62,34 @@ static windows windows_of(const prelu_shape *map, const int64_t size[2])
                      .cols = w - (size_t)size[1] + 1};
 }
 
+/* Lines of windows that a block of `count` of them may touch, wherever it begins. */
+static size_t lines_of(const windows *s, const op_tensor *out)
+{
+    const size_t count = (size_t)out->shape.dim[0], all = s->n * s->rows;
+    const size_t most = count / s->cols + 2;
+    return count == all * s->cols || most > all ? all : most;
+}
+
+/* The part of line number `task` from the first one on that lies in the block. */
+typedef struct line {
+    size_t picture, top;
+    size_t begin, end; /* columns */
+    size_t at;         /* row of the output for `begin` */
+} line;
+
+/* @return false if the block ends before it. */
+static bool find_line(const windows *s, const op_exec *x, size_t task, line *l)
+{
+    const size_t first = x->first_row, end = first + (size_t)x->out[0].shape.dim[0];
+    const size_t number = first / s->cols + task, from = number * s->cols, to = from + s->cols;
+    *l = (line){.picture = number / s->rows,
+                .top = number % s->rows,
+                .begin = from < first ? first - from : 0,
+                .end = to > end ? end - from : s->cols,
+                .at = from < first ? 0 : from - first};
+    return from < end;
+}
+
 /* ---- Windows ------------------------------------------------------------------------------- */
 
 static prelu_status copy_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
@@ -88,9 +116,8 @@ static prelu_status copy_prepare(const op_instance *inst, const op_tensor *in, c
                                  op_work *work, prelu_err *err)
 {
     const windows s = copy_windows(inst->node, &in[0].shape);
-    (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
-    work->tasks[0] = s.n * s.rows;
+    work->tasks[0] = lines_of(&s, out);
     work->flops[0] = 1 + 8.0 * (double)(s.cols * s.win_h * s.win_w * s.c);
     return PRELU_OK;
 }
@@ -99,14 +126,16 @@ static prelu_status copy_prepare(const op_instance *inst, const op_tensor *in, c
 static void copy_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const windows s = copy_windows(x->op->node, &x->in[0].shape);
-    const size_t line = s.win_w * s.c, all = s.win_h * line;
-    const float *from =
-        (const float *)x->in[0].data + (task / s.rows * s.h + task % s.rows) * s.w * s.c;
-    float *y = (float *)x->out[0].data + task * s.cols * all;
+    const size_t strip = s.win_w * s.c, all = s.win_h * strip;
+    line l;
     (void)phase, (void)scratch;
-    for (size_t i = 0; i < s.cols; i++)
-        for (size_t k = 0; k < s.win_h; k++, y += line)
-            memcpy(y, from + (k * s.w + i) * s.c, line * sizeof *y);
+    if (!find_line(&s, x, task, &l))
+        return;
+    const float *from = (const float *)x->in[0].data + (l.picture * s.h + l.top) * s.w * s.c;
+    float *y = (float *)x->out[0].data + l.at * all;
+    for (size_t i = l.begin; i < l.end; i++)
+        for (size_t k = 0; k < s.win_h; k++, y += strip)
+            memcpy(y, from + (k * s.w + i) * s.c, strip * sizeof *y);
 }
 
 const op_def op_windows = {.name = "Windows",
@@ -114,6 +143,7 @@ const op_def op_windows = {.name = "Windows",
                            .max_in = 1,
                            .min_out = 1,
                            .max_out = 1,
+                           .windows = true,
                            .shape = copy_shape,
                            .prepare = copy_prepare,
                            .run = copy_run};
@@ -220,9 +250,8 @@ static prelu_status gather_prepare(const op_instance *inst, const op_tensor *in,
     const pyramid p = pyramid_of(inst->node);
     const prelu_shape map = unfiltered(&in[0].shape, &p, 0);
     const windows s = windows_of(&map, p.size);
-    (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
-    work->tasks[0] = s.n * s.rows * op_parts(s.c, BLOCK);
+    work->tasks[0] = lines_of(&s, out) * op_parts(s.c, BLOCK);
     work->flops[0] = 1 + 16.0 * BLOCK * (double)(s.cols * p.bins);
     return PRELU_OK;
 }
@@ -242,22 +271,25 @@ static void gather_run(const op_exec *x, int phase, size_t task, void *scratch)
     const pyramid p = pyramid_of(x->op->node);
     const prelu_shape map = unfiltered(&x->in[0].shape, &p, 0);
     const windows s = windows_of(&map, p.size);
-    const size_t parts = op_parts(s.c, BLOCK), line = task / parts, row = s.c * p.bins;
+    const size_t parts = op_parts(s.c, BLOCK), row = s.c * p.bins;
     size_t begin, end;
-    float *y = (float *)x->out[0].data + line * s.cols * row;
-    op_part(s.c, BLOCK, task % parts, &begin, &end);
+    line at;
     (void)phase, (void)scratch;
+    if (!find_line(&s, x, task / parts, &at))
+        return;
+    float *y = (float *)x->out[0].data + at.at * row;
+    op_part(s.c, BLOCK, task % parts, &begin, &end);
     for (size_t l = 0; l < p.n_levels; l++) {
         const size_t level = (size_t)p.levels[l], bins = level * level;
         for (size_t b = 0; b < bins; b++) {
             const size_t f = filter_of(&p, level, b / level, b % level);
             const prelu_shape *in = &x->in[f].shape;
-            const size_t top = line % s.rows + op_spp_from(s.win_h, level, b / level);
-            const size_t at = line / s.rows * (size_t)in->dim[2] + top;
+            const size_t top = at.top + op_spp_from(s.win_h, level, b / level);
+            const size_t left = at.begin + op_spp_from(s.win_w, level, b % level);
+            const size_t in_line = at.picture * (size_t)in->dim[2] + top;
             const float *from =
-                (const float *)x->in[f].data +
-                (at * (size_t)in->dim[3] + op_spp_from(s.win_w, level, b % level)) * s.c + begin;
-            gather_bin(y + begin * bins + b, bins, row, from, s.c, s.cols, end - begin);
+                (const float *)x->in[f].data + (in_line * (size_t)in->dim[3] + left) * s.c + begin;
+            gather_bin(y + begin * bins + b, bins, row, from, s.c, at.end - at.begin, end - begin);
         }
         y += s.c * bins;
     }
@@ -268,6 +300,7 @@ const op_def op_spp_windows = {.name = "SPPWindows",
                                .max_in = 32, /* two numbers each fit into an attribute */
                                .min_out = 1,
                                .max_out = 1,
+                               .windows = true,
                                .shape = gather_shape,
                                .prepare = gather_prepare,
                                .run = gather_run};

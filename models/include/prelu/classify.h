@@ -50,9 +50,9 @@ PRELU_MUST_CHECK prelu_status prelu_test_resolve(prelu_test *t, const prelu_mode
 size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, int height);
 
 #define PRELU_MAX_IMAGES_PREPARED PRELU_MAX_SCALES
-/** Windows of one dense view: bounds the memory of a run (a panorama has more; 480 x 640 in steps
- * of 16 has some 450). */
-#define PRELU_MAX_WINDOWS ((size_t)4096)
+/** Pixels of one size that is tested densely: bounds the memory of a run. At 480 pixels a panorama
+ *  may be 17 times as long as it is high. */
+#define PRELU_MAX_DENSE_PIXELS ((size_t)4000000)
 /** One request's u8 pictures and the views into them. */
 typedef struct prelu_prepared {
     prelu_image images[PRELU_MAX_IMAGES_PREPARED]; /* one per scale, owned */
@@ -69,7 +69,7 @@ typedef struct prelu_prepared {
 /** Decode, resize to each scale, cut views as `test` (resolved) asks; geometry from m->preprocess.
  *  @param limits NULL = defaults. @param out on PRELU_OK release with prelu_prepared_deinit.
  *  Thread-safe. Status as prelu_jpeg_decode, prelu_resized_size; E_LIMIT also when all sizes
- *  together exceed max_resized_pixels, or a view has more than PRELU_MAX_WINDOWS. */
+ *  together exceed max_resized_pixels, or one that is tested densely PRELU_MAX_DENSE_PIXELS. */
 PRELU_MUST_CHECK prelu_status prelu_model_prepare(prelu_prepared *out, const prelu_model *m,
                                                   const prelu_test *test, const void *jpeg,
                                                   size_t len, const prelu_image_limits *limits,
