@@ -28,11 +28,11 @@ typedef enum srv_method {
 /** What a handler may read; valid as long as the exchange. Strings are the client's bytes. */
 typedef struct srv_request_info {
     srv_method method;
-    const char *path;                    /* still percent-encoded */
-    const char *query;                   /* behind '?', or NULL */
-    const char *content_type;            /* or NULL */
-    const char *authorization, *api_key; /* headers; or NULL */
-    const char *id;                      /* X-Request-Id: the client's if harmless, else our own */
+    const char *path;                             /* still percent-encoded */
+    const char *query;                            /* behind '?', or NULL */
+    const char *content_type;                     /* or NULL */
+    const char *accept, *authorization, *api_key; /* headers; or NULL */
+    const char *id; /* X-Request-Id: the client's if harmless, else our own */
     const unsigned char *body;
     size_t body_len;
     int64_t started, received; /* srv_now: request line seen, body complete */

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "request.h"
 #include "multipart.h"
+#include "png_encode.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "query.h"
@@ -19,6 +20,8 @@ typedef struct request {
     const srv_entry *entry;
     prelu_test tests[PRELU_MAX_MEMBERS]; /* resolved with the entry's models */
     size_t top_k;
+    bool heat, png; /* a heatmap is asked for; as a picture */
+    int heat_class;
     bool multipart;
     atomic_int refs;
     atomic_bool answered;
@@ -36,8 +39,11 @@ static void request_unref(request *r)
 {
     if (atomic_fetch_sub(&r->refs, 1) > 1)
         return;
-    for (size_t i = 0; r->tasks && i < r->n; i++)
+    for (size_t i = 0; r->tasks && i < r->n; i++) {
         prelu_free(r->tasks[i].top);
+        prelu_heatmap_deinit(&r->tasks[i].heatmap);
+        prelu_image_deinit(&r->tasks[i].painted);
+    }
     prelu_free(r->tasks);
     prelu_free(r->parts);
     prelu_free(r->body);
@@ -81,7 +87,8 @@ static prelu_status resolve(request *r, const prelu_test *test, prelu_err *err)
 
 static prelu_status check_keys(const srv_query *q, prelu_err *err)
 {
-    static const char *const known[] = {"top_k", "mode", "scales", "model", "average"};
+    static const char *const known[] = {"top_k",   "mode",    "scales", "model",
+                                        "average", "heatmap", "format"};
     for (int i = 0; i < q->n; i++) {
         bool ok = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
@@ -89,7 +96,7 @@ static prelu_status check_keys(const srv_query *q, prelu_err *err)
         if (!ok)
             return prelu_fail(err, PRELU_E_ARG,
                               "unknown query parameter; known are top_k, mode, scales, model, "
-                              "average");
+                              "average, heatmap, format");
     }
     return PRELU_OK;
 }
@@ -109,7 +116,46 @@ static prelu_status read_test(request *r, const srv_query *q, prelu_err *err)
     return resolve(r, &t, err);
 }
 
-static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
+/* Its number, its id or its label; -1 = there is none. */
+static int find_class(const prelu_model *m, const char *text)
+{
+    prelu_err ignored = {0};
+    long n;
+    if (srv_query_number(&n, "class", text, 0, m->classes - 1, &ignored) == PRELU_OK)
+        return (int)n;
+    for (int i = 0; i < m->classes && *text; i++)
+        if (strcmp(m->labels[i].id, text) == 0 || strcmp(m->labels[i].label, text) == 0)
+            return i;
+    return -1;
+}
+
+/* heatmap= and how it is to be given: a client that asks for one and accepts PNG gets it. */
+static prelu_status read_heatmap(request *r, const srv_query *q, const srv_request_info *info,
+                                 prelu_err *err)
+{
+    const char *class = srv_query_get(q, "heatmap"), *format = srv_query_get(q, "format");
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "png") != 0)
+        return prelu_fail(err, PRELU_E_ARG, "format is neither json nor png");
+    r->png = format ? format[0] == 'p' : class && info->accept && strstr(info->accept, "image/png");
+    if (r->png && !class)
+        return prelu_fail(err, PRELU_E_ARG, "format=png is for a heatmap");
+    if (r->png && srv_is_multipart(info->content_type))
+        return prelu_fail(err, PRELU_E_ARG, "a PNG heatmap is of one picture, not of a multipart");
+    if (!class)
+        return PRELU_OK;
+    if (!r->tests[0].dense)
+        return prelu_fail(err, PRELU_E_ARG, "a heatmap needs mode dense or multiscale");
+    r->heat = true;
+    r->heat_class =
+        strcmp(class, "top1") == 0 ? -1 : find_class(r->entry->members[0]->model, class);
+    if (r->heat_class < 0 && strcmp(class, "top1") != 0)
+        return prelu_fail(err, PRELU_E_ARG,
+                          "heatmap is neither top1 nor the number, id or label of a class");
+    return PRELU_OK;
+}
+
+static prelu_status read_query(request *r, const srv_query *q, const srv_request_info *info,
+                               prelu_err *err)
 {
     const char *top_k = srv_query_get(q, "top_k");
     PRELU_TRY(check_keys(q, err));
@@ -117,6 +163,7 @@ static prelu_status read_query(request *r, const srv_query *q, prelu_err *err)
     if (!r->entry)
         return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
     PRELU_TRY(read_test(r, q, err));
+    PRELU_TRY(read_heatmap(r, q, info, err));
     const int classes = r->entry->members[0]->model->classes;
     long k = (long)r->top_k;
     if (top_k)
@@ -168,7 +215,7 @@ void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
     srv_exchange_set_user(x, r, srv_exchange_route(x));
     prelu_status st = srv_query_parse(q, info->query, &err);
     if (!st)
-        st = read_query(r, q, &err);
+        st = read_query(r, q, info, &err);
     prelu_free(q);
     srv_queue_state s = srv_workers_look(app->workers);
     if (st) {
@@ -185,15 +232,40 @@ void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
 
 static double rounded(double ms) { return floor(ms * 1000 + 0.5) / 1000; }
 
+static void set_class(srv_json *o, const request *r, int number)
+{
+    const prelu_label *l = &r->entry->members[0]->model->labels[number];
+    srv_json_set_int(o, "class", number);
+    srv_json_set_text(o, "id", l->id);
+    srv_json_set_text(o, "label", l->label);
+}
+
+static srv_json *heatmap(const request *r, const srv_task *t)
+{
+    const prelu_heatmap *h = &t->heatmap;
+    srv_json *o = srv_json_object(), *scores = srv_json_array(), *box = srv_json_array(),
+             *window = srv_json_array();
+    set_class(o, r, t->heat_class);
+    srv_json_set_int(o, "rows", h->rows);
+    srv_json_set_int(o, "cols", h->cols);
+    for (int i = 0; i < h->rows * h->cols; i++)
+        srv_json_append_real(scores, (double)h->scores[i]);
+    for (int i = 0; i < 4; i++)
+        srv_json_append_real(box, h->box[i]);
+    for (int i = 0; i < 2; i++)
+        srv_json_append_real(window, h->window[i]);
+    srv_json_set(o, "scores", scores);
+    srv_json_set(o, "box", box);
+    srv_json_set(o, "window", window);
+    return o;
+}
+
 static srv_json *predictions(const request *r, const srv_task *t)
 {
     srv_json *list = srv_json_array();
     for (size_t i = 0; i < r->top_k; i++) {
-        const prelu_label *l = &r->entry->members[0]->model->labels[t->top[i].class_index];
         srv_json *p = srv_json_object();
-        srv_json_set_int(p, "class", t->top[i].class_index);
-        srv_json_set_text(p, "id", l->id);
-        srv_json_set_text(p, "label", l->label);
+        set_class(p, r, t->top[i].class_index);
         srv_json_set_real(p, "score", t->top[i].score);
         srv_json_append(list, p);
     }
@@ -207,6 +279,8 @@ static void set_result(srv_json *o, const request *r, const srv_task *t, double 
     srv_json_set_text(o, "mode", prelu_mode_name(r->tests[0].mode));
     srv_json_set_int(o, "views", (int64_t)t->n_rows);
     srv_json_set(o, "predictions", predictions(r, t));
+    if (r->heat)
+        srv_json_set(o, "heatmap", heatmap(r, t));
     srv_json_set_int(image, "width", t->info.width);
     srv_json_set_int(image, "height", t->info.height);
     srv_json_set_text(image, "format", "jpeg");
@@ -219,11 +293,28 @@ static void set_result(srv_json *o, const request *r, const srv_task *t, double 
     srv_json_set(o, "timing_ms", timing);
 }
 
+static void write_png(request *r, srv_reply *reply)
+{
+    const srv_task *t = &r->tasks[0];
+    prelu_err err = {0};
+    if (srv_png_encode(&reply->body, &reply->body_len, &t->painted, &err)) {
+        srv_reply_failure(reply, &err, SRV_OF_IMAGE, r->id);
+        return;
+    }
+    reply->status = 200;
+    reply->content_type = "image/png";
+    srv_reply_header(reply, "X-Heatmap-Class", "%d", t->heat_class);
+}
+
 static void write_one(request *r, srv_reply *reply, double total)
 {
     const srv_task *t = &r->tasks[0];
     if (t->err.code) {
         srv_reply_failure(reply, &t->err, SRV_OF_IMAGE, r->id);
+        return;
+    }
+    if (r->png) {
+        write_png(r, reply);
         return;
     }
     srv_json *o = srv_json_object();
@@ -372,6 +463,9 @@ static prelu_status split_body(request *r, const srv_request_info *info, prelu_e
     for (size_t i = 0; i < r->n; i++) {
         srv_task *t = &r->tasks[i];
         t->top_k = r->top_k;
+        t->heat = r->heat;
+        t->heat_class = r->heat_class;
+        t->paint = r->png;
         t->jpeg = r->parts ? r->parts[i].data : info->body;
         t->len = r->parts ? r->parts[i].len : info->body_len;
         t->owner = r;

@@ -90,10 +90,37 @@ static void finish(srv_workers *w, srv_task *t)
 {
     prelu_free(t->means);
     t->means = NULL;
+    for (size_t i = 0; i < t->n_runs; i++) {
+        prelu_prepared_deinit(&t->runs[i].prepared);
+        prelu_free(t->runs[i].scores);
+    }
     if (t->err.code == PRELU_OK)
         srv_metrics_image(w->metrics, (int)t->runs[0].test.mode, t->top[0].score);
     t->done(t); /* the last use of t */
     atomic_fetch_sub(&w->active, 1);
+}
+
+/* The mean of the models' maps, in their order. */
+static prelu_status map_heat(srv_task *t, prelu_err *err)
+{
+    const prelu_prepared *p = &t->runs[0].prepared;
+    prelu_heatmap one;
+    int largest = 0;
+    for (size_t i = 0; i < t->n_runs; i++) {
+        const srv_run *r = &t->runs[i];
+        PRELU_TRY(prelu_heatmap_make(i ? &one : &t->heatmap, &r->prepared, r->model->model,
+                                     &r->test, r->scores, t->heat_class, err));
+        if (i == 0)
+            continue;
+        prelu_heatmap_join(&t->heatmap, &one, i + 1);
+        prelu_heatmap_deinit(&one);
+    }
+    for (int i = 1; i < p->n_images; i++)
+        largest = p->images[i].width > p->images[largest].width ? i : largest;
+    if (!t->paint)
+        return PRELU_OK;
+    return prelu_heatmap_paint(&t->painted, &t->heatmap, &p->images[largest], t->info.width,
+                               t->info.height, err);
 }
 
 /* What every model said, in their order; times of models add up. */
@@ -118,6 +145,10 @@ static void join(srv_task *t)
                                  t->top, t->means, &t->err);
     else
         st = prelu_fail(&t->err, PRELU_E_NOMEM, "%zu predictions", t->top_k);
+    if (!st && t->heat) {
+        t->heat_class = t->heat_class < 0 ? t->top[0].class_index : t->heat_class;
+        st = map_heat(t, &t->err);
+    }
     if (st)
         (void)prelu_fail(&t->err, st, "%s", prelu_status_text(st));
 }
@@ -125,7 +156,8 @@ static void join(srv_task *t)
 static void run_done(srv_workers *w, srv_run *r)
 {
     srv_task *t = r->task;
-    prelu_prepared_deinit(&r->prepared);
+    if (!t->heat) /* whose map needs the picture */
+        prelu_prepared_deinit(&r->prepared);
     if (atomic_fetch_sub(&t->left, 1) == 1) {
         join(t);
         finish(w, t);
@@ -262,6 +294,17 @@ static prelu_status run_views(slot *s, srv_run **runs, size_t n, prelu_err *err)
     return PRELU_OK;
 }
 
+static prelu_status keep_scores(srv_run *r, const float *scores, prelu_err *err)
+{
+    const size_t len =
+        r->prepared.n_rows * (size_t)r->model->model->classes * sizeof *scores; /* they exist */
+    r->scores = prelu_alloc(len);
+    if (!r->scores)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu bytes of scores", len);
+    memcpy(r->scores, scores, len);
+    return PRELU_OK;
+}
+
 /* All n pictures in one run. A run that fails fails for all, so one picture that asks too much
  * would take its neighbours with it: then each runs alone. */
 static void run_batch(slot *s, srv_run **runs, size_t n)
@@ -291,6 +334,8 @@ static void run_batch(slot *s, srv_run **runs, size_t n)
         prelu_status one = st;
         if (!st)
             one = prelu_prepared_mean(&r->prepared, m->model, scores, r->mean, &r->err);
+        if (!one && r->task->heat)
+            one = keep_scores(r, scores, &r->err);
         if (one)
             (void)prelu_fail(&r->err, one, "%s", err.text[0] ? err.text : prelu_status_text(one));
         run_done(w, r);

@@ -1,6 +1,7 @@
 #ifndef SRV_WORKER_H
 #define SRV_WORKER_H
 #include "metrics.h"
+#include "prelu/heatmap.h"
 #include "queue.h"
 #include "registry.h"
 #include "timer.h"
@@ -21,7 +22,8 @@ typedef struct srv_run {
     /* The workers' own. */
     struct srv_task *task;
     prelu_prepared prepared;
-    double *mean; /* of the model's scores, by class; in srv_task.means */
+    double *mean;  /* of the model's scores, by class; in srv_task.means */
+    float *scores; /* of all rows, for a heatmap */
     prelu_err err;
     double queue_ms, infer_ms;
 } srv_run;
@@ -31,6 +33,8 @@ typedef struct srv_task {
     srv_run runs[PRELU_MAX_MEMBERS]; /* more than one: an ensemble, of the same classes */
     size_t n_runs;
     size_t top_k;
+    bool heat, paint; /* make a heatmap, and lay it over the picture */
+    int heat_class;   /* -1: the best one, which it then is */
     const void *jpeg; /* borrowed until done */
     size_t len;
     void *owner;
@@ -45,6 +49,8 @@ typedef struct srv_task {
     size_t n_rows;         /* views, or windows of them, whose scores were averaged */
     prelu_jpeg_info info;
     double decode_ms, prepare_ms, queue_ms, infer_ms;
+    prelu_heatmap heatmap; /* prelu_heatmap_deinit */
+    prelu_image painted;   /* prelu_image_deinit */
 
     /* The workers' own. */
     atomic_size_t left; /* runs that are not done */

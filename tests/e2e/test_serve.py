@@ -382,7 +382,9 @@ def test_malformed_multipart(server, content_type, body):
     "?top_k=0", "?top_k=-1", "?top_k=1e3", "?top_k=", "?top_k=99999999999999999999", "?mode=dance",
     "?mode=", "?nonsense=1", "?top_k=1&top_k=2", "?top_k=%zz", "?%00=1", "?mode=%00", "?" + "a" * 2000,
     "?" + "&".join(f"k{i}=1" for i in range(40)), "?average=mean", "?average=",
-], ids=range(16))
+    "?heatmap=top1", "?mode=10view&heatmap=1", "?mode=dense&heatmap=", "?mode=dense&heatmap=10",
+    "?mode=dense&heatmap=-1", "?mode=dense&heatmap=none", "?format=png", "?format=xml", "?format=",
+], ids=range(25))
 def test_bad_queries(server, query):
     status, answer = server.classify(SMALL, query)
     assert status == 400 and answer["status"] == 400 and isinstance(answer["code"], str)
@@ -398,6 +400,40 @@ def test_several_models(own_server, model):
     a = s.classify(SMALL)[1]
     b = s.classify(SMALL, "?model=second")[1]
     assert a["model"] != b["model"] == "second" and a["predictions"] == b["predictions"]
+
+
+def test_heatmap(server):
+    data = jpeg(draw(90, 60, 9))
+    plain = server.classify(data, "?mode=dense&scales=60")[1]
+    answer = server.classify(data, "?mode=dense&scales=60&heatmap=top1")[1]
+    assert answer["predictions"] == plain["predictions"]
+    h, top = answer["heatmap"], answer["predictions"][0]
+    assert h["class"] == top["class"] and h["label"] == top["label"] and 2 * h["rows"] * h["cols"] == plain["views"]
+    assert len(h["scores"]) == h["rows"] * h["cols"] and h["rows"] < h["cols"] and h["window"] == [32, 32]
+    assert abs(sum(h["scores"]) / len(h["scores"]) - top["score"]) < 1e-6
+    left, above, right, below = h["box"]
+    assert 0 <= left < 16 and 0 <= above < 16 and 74 < right <= 90 and 44 < below <= 60
+    several = server.classify(data, f"?mode=multiscale&scales=40,60&heatmap={top['class']}")[1]["heatmap"]
+    assert several["rows"] == h["rows"] and several["scores"] != h["scores"] and several["box"] == h["box"]
+    status, answer = server.classify(data + b"", "?mode=dense&heatmap=3&average=logit")
+    assert status == 200 and answer["heatmap"]["class"] == 3 and all(0 < s < 1 for s in answer["heatmap"]["scores"])
+
+
+def test_heatmap_png(server):
+    data = jpeg(draw(300, 200, 9))
+    plain = None
+    for query, headers in (("heatmap=3&format=png", {}), ("heatmap=3", {"Accept": "image/png"})):
+        status, headers, body = server.request("POST", f"/classify?mode=dense&{query}", data, headers)
+        assert status == 200 and headers["Content-Type"] == "image/png" and headers["X-Heatmap-Class"] == "3"
+        picture = PIL.Image.open(io.BytesIO(body))
+        assert picture.format == "PNG" and picture.size == (54, 36)
+        assert plain in (None, body)
+        plain = body
+    status, headers, body = server.request("POST", "/classify?mode=dense&heatmap=3&format=json", data,
+                                           {"Accept": "image/png"})
+    assert status == 200 and json.loads(body)["heatmap"]["class"] == 3
+    status, headers, body = server.request("POST", "/classify?mode=dense&heatmap=3&format=png", data[:99])
+    assert status == 400 and json.loads(body)["code"] == "corrupt_image"
 
 
 def test_an_ensemble_of_a_model_with_itself_is_the_model(own_server, model, tmp_path, run_program):
@@ -417,6 +453,11 @@ def test_an_ensemble_of_a_model_with_itself_is_the_model(own_server, model, tmp_
                 assert abs(score - (of[0][c] + of[1][c]) / 2) < 1e-8
     status, headers, _ = s.request("POST", "/classify?model=both", data)
     assert status == 200 and re.fullmatch(r"both@1 sha256:[0-9a-f]{64}", headers["X-Model"])
+    maps = [s.classify(data, f"?mode=dense&scales=60&heatmap=4&model={m}")[1]["heatmap"]
+            for m in ("small", "b", "same", "both")]
+    assert maps[0] == maps[2]
+    for one, b, both in zip(maps[0]["scores"], maps[1]["scores"], maps[3]["scores"]):
+        assert abs(both - (one + b) / 2) < 1e-6
     status, answer = s.classify(b"no picture", "?model=both")
     assert status == 415
 
