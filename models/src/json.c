@@ -263,3 +263,20 @@ prelu_status mdl_check_parse(const char *text, int classes, char digest[MDL_DIGE
     json_decref(root);
     return st;
 }
+
+prelu_status mdl_precision_parse(const char *text, double *int8fc_agrees, prelu_err *err)
+{
+    json_t *root = NULL;
+    const json_t *v;
+    double part;
+    PRELU_TRY(parse(&root, "prelu.precision", text, err));
+    v = json_object_get(root, "int8fc_agrees");
+    part = v ? json_number_value(v) : 0.0;
+    const bool fits = json_is_object(root) && (!v || json_is_number(v)) && part >= 0 && part <= 1;
+    json_decref(root);
+    if (!fits)
+        return prelu_fail(err, PRELU_E_FORMAT,
+                          "prelu.precision: no object whose int8fc_agrees is in 0..1");
+    *int8fc_agrees = part;
+    return PRELU_OK;
+}

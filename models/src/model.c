@@ -219,6 +219,7 @@ void prelu_model_destroy(prelu_model **model)
     prelu_free(m->arch);
     prelu_free(m->training);
     prelu_free(m->check);
+    prelu_free(m->precision);
     prelu_free(m);
     *model = NULL;
 }
@@ -263,10 +264,16 @@ static prelu_status need_classifier(const prelu_model *m, prelu_err *err)
     return PRELU_OK;
 }
 
+static bool int8fc_agrees(const prelu_model *m)
+{
+    return m->int8fc_agrees >= PRELU_INT8FC_AGREEMENT;
+}
+
 prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m, prelu_precision precision,
                               prelu_pool *pool, prelu_err *err)
 {
-    prelu_plan_options o = {.precision = precision, .pool = pool};
+    prelu_plan_options o = {
+        .precision = precision, .int8fc_agrees = int8fc_agrees(m), .pool = pool};
     PRELU_TRY(need_classifier(m, err));
     return plan_scores(out, m, m->graph, &o, err);
 }
@@ -287,7 +294,10 @@ prelu_status prelu_model_plan_values(prelu_plan **out, const prelu_model *m,
 prelu_status prelu_model_plan_dense(prelu_plan **out, const prelu_model *m, const prelu_plan *views,
                                     prelu_precision precision, prelu_pool *pool, prelu_err *err)
 {
-    prelu_plan_options o = {.precision = precision, .pool = pool, .weights_of = views};
+    prelu_plan_options o = {.precision = precision,
+                            .int8fc_agrees = int8fc_agrees(m),
+                            .pool = pool,
+                            .weights_of = views};
     prelu_graph *g = NULL;
     prelu_status st;
     PRELU_TRY(need_classifier(m, err));

@@ -69,6 +69,11 @@ PRELU_MUST_CHECK prelu_status mdl_check_parse(const char *json, int classes,
                                               char digest[MDL_DIGEST_TEXT], double *scores,
                                               prelu_err *err);
 
+/** The agreement in prelu.precision: {"images","bf16_agrees","int8fc_agrees"}; 0 if it has none.
+ *  @return E_FORMAT no JSON object, or a number outside 0..1. */
+PRELU_MUST_CHECK prelu_status mdl_precision_parse(const char *json, double *int8fc_agrees,
+                                                  prelu_err *err);
+
 /** prelu_model_load from memory. @param file must outlive the model. @param folder where external
  *  data may lie; NULL = nowhere. */
 PRELU_MUST_CHECK prelu_status mdl_model_read(prelu_model **out, const mdl_map *file,

@@ -99,6 +99,9 @@ static prelu_status fill(prelu_model *m, onnx_doc *doc, const mdl_map *file, con
     PRELU_TRY(read_labels(m, doc, o, err));
     PRELU_TRY(mdl_text_set(&m->arch, metadata(doc, "prelu.arch"), err));
     PRELU_TRY(mdl_text_set(&m->training, metadata(doc, "prelu.training"), err));
+    PRELU_TRY(mdl_text_set(&m->precision, metadata(doc, "prelu.precision"), err));
+    if (m->precision)
+        PRELU_TRY(mdl_precision_parse(m->precision, &m->int8fc_agrees, err));
     /* With other arithmetic before the network, its scores say nothing. */
     return mdl_text_set(&m->check, o && o->preprocess ? NULL : metadata(doc, "prelu.check"), err);
 }

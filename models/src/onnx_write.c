@@ -198,6 +198,7 @@ static prelu_status put_model(writing *w)
     put_metadata(w, "prelu.arch", m->arch);
     put_metadata(w, "prelu.training", m->training);
     put_metadata(w, "prelu.check", m->check);
+    put_metadata(w, "prelu.precision", m->precision);
     st = w->model.st;
 out:
     prelu_free(preprocess);

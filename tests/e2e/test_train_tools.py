@@ -74,7 +74,7 @@ def test_precision(train, small_model, tmp_path, precision, conv, fc):
     convolutions = []
     for line in plan[2:-1]:
         op, rest = line[22:].split(maxsplit=1)
-        assert {"Conv": "32" if conv == "f32" else "", "Gemm": fc}.get(op, "direct") in rest, line
+        assert {"Conv": "f32" if conv == "f32" else "", "Gemm": fc}.get(op, "direct") in rest, line
         assert line.split()[-1].isdigit(), line
         convolutions += [rest] if op == "Conv" else []
     assert "f32" in convolutions[0] and conv in convolutions[-1]  # 3 channels stay in fp32

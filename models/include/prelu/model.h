@@ -26,12 +26,14 @@ typedef struct prelu_model {
     prelu_graph *graph;       /* input `data` (N,3,H,W) raw 0..255 RGB; outputs `logits`, `prob` */
     prelu_value logits, prob; /* in graph; PRELU_NONE in a file that is no classifier */
     prelu_preprocess preprocess;
-    prelu_label *labels; /* `classes` entries; ids and labels "" when the file has none */
-    int classes;         /* 0 in a file that is no classifier */
-    char *arch;          /* prelu.arch or NULL */
-    char *training;      /* prelu.training JSON text or NULL */
-    char *check;         /* prelu.check JSON text or NULL */
-    void *map;           /* the mapped file the graph's constants point into; NULL if built */
+    prelu_label *labels;  /* `classes` entries; ids and labels "" when the file has none */
+    int classes;          /* 0 in a file that is no classifier */
+    char *arch;           /* prelu.arch or NULL */
+    char *training;       /* prelu.training JSON text or NULL */
+    char *check;          /* prelu.check JSON text or NULL */
+    char *precision;      /* prelu.precision JSON text or NULL */
+    double int8fc_agrees; /* measured top-1 agreement of int8fc with fp32, from it; 0 = none */
+    void *map;            /* the mapped file the graph's constants point into; NULL if built */
     size_t map_len;
     /* NULL, or files of external data mapped too */
     struct prelu_model_extra *extra;
@@ -58,6 +60,13 @@ void prelu_model_destroy(prelu_model **m);
 PRELU_MUST_CHECK prelu_status prelu_model_save(const prelu_model *m, const char *path,
                                                prelu_err *err);
 
+/** Set one entry of an ONNX file's metadata, atomically; the rest of the file stays byte for byte.
+ *  @return E_NOTFOUND, E_PERM, E_IO; E_FORMAT no ONNX file: it is left as it is; E_NOMEM. */
+PRELU_MUST_CHECK prelu_status prelu_model_annotate(const char *path, const char *key,
+                                                   const char *value, prelu_err *err);
+
+/** Top-1 agreement from which on auto may use int8 weights. */
+#define PRELU_INT8FC_AGREEMENT 0.995
 /** Plan for prob and logits; afterwards the weights' map may be dropped. */
 PRELU_MUST_CHECK prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m,
                                                prelu_precision precision, prelu_pool *pool,

@@ -1,6 +1,7 @@
 /* prelu-train eval: accuracy of a model, or of an ensemble, on a folder of labelled pictures. */
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
+#include "compare_precision.h"
 #include "eval.h"
 #include "prelu/mem.h"
 #include "stop.h"
@@ -152,6 +153,19 @@ static prelu_status run_tests(eval *e, prelu_err *err)
     return st;
 }
 
+static prelu_status compare_precision(const eval *e, const train_args *a, prelu_err *err)
+{
+    const train_comparison c = {.model = e->models[0],
+                                .data = e->data,
+                                .pool = e->pool,
+                                .path = train_flag(a, "write-precision") ? e->paths[0] : NULL,
+                                .json = train_flag(a, "json"),
+                                .quiet = e->quiet};
+    if (e->n_models > 1)
+        return prelu_fail(err, PRELU_E_ARG, "--compare-precision takes one --model");
+    return train_compare_precision(&c, err);
+}
+
 static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
 {
     int64_t limit = 0;
@@ -168,6 +182,8 @@ static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
     PRELU_TRY(open_data(e, err));
     mdl_dataset_limit(e->data, (size_t)limit);
     PRELU_TRY(train_pool(a, &e->pool, &threads, err));
+    if (train_flag(a, "compare-precision"))
+        return compare_precision(e, a, err);
     for (int i = 0; i < e->n_models; i++)
         PRELU_TRY(make_member(e, i, err));
     return run_tests(e, err);
@@ -218,7 +234,7 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
     e->quiet = train_flag(a, "quiet");
     train_stop_watch();
     st = eval_all(e, a, err);
-    if (!st)
+    if (!st && !train_flag(a, "compare-precision"))
         st = write_all(e, a, err);
     if (st == PRELU_E_CANCELLED)
         *exit_code = train_stop_code();
@@ -239,6 +255,10 @@ static const train_option options[] = {
      false},
     {"limit", "N", "only N pictures, evenly spaced", false},
     {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
+    {"compare-precision", NULL,
+     "accuracy of fp32, bf16 and int8fc, and how often they agree (center)", false},
+    {"write-precision", NULL,
+     "with it: put the agreement into the model's file, where auto looks for it", false},
     {"threads", "N", "compute threads (default: the CPUs this process may use)", false},
     {"json", NULL, "print JSON: all figures, by class, confusion matrix, calibration", false},
     {"csv", NULL, "print a line of figures for each mode", false},
