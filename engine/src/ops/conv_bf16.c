@@ -76,19 +76,30 @@ typedef struct pack_job {
 /* Filter o of the file is (c, taps); a panel wants pairs of (block, taps, channel of the block). */
 static void pack_panel(void *ctx, size_t task, int worker)
 {
+    enum { PART = 512 };
     const pack_job *j = ctx;
     const size_t nr = j->krn->gemm_bf16->nr, kp = blocks_of(j->c) * STEP * j->taps;
-    uint16_t *dst = j->panels + task * kp * nr;
+    const size_t len = j->c * j->taps;
+    uint16_t *dst = j->panels + task * kp * nr, rounded[PART];
+    float values[PART];
     (void)worker;
     memset(dst, 0, kp * nr * sizeof *dst);
     for (size_t col = 0; col < nr && task * nr + col < j->o; col++) {
-        const op_file_f32 *w = j->w + (task * nr + col) * j->c * j->taps;
-        for (size_t c = 0; c < j->c; c++)
-            for (size_t t = 0; t < j->taps; t++) {
+        const op_file_f32 *w = j->w + (task * nr + col) * len;
+        for (size_t at = 0, c = 0, t = 0; at < len; at += PART) {
+            const size_t n = op_min(PART, len - at);
+            for (size_t i = 0; i < n; i++)
+                values[i] = w[at + i];
+            j->krn->to_bf16(rounded, values, n);
+            for (size_t i = 0; i < n; i++) {
                 const size_t p = (c / STEP * j->taps + t) * STEP + c % STEP;
-                const float v = w[c * j->taps + t];
-                j->krn->to_bf16(&dst[p / 2 * 2 * nr + col * 2 + p % 2], &v, 1);
+                dst[p / 2 * 2 * nr + col * 2 + p % 2] = rounded[i];
+                if (++t == j->taps) {
+                    t = 0;
+                    c++;
+                }
             }
+        }
     }
 }
 

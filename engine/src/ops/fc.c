@@ -37,16 +37,35 @@ static float weight(const pack_job *j, size_t unit, size_t k)
     return w * j->alpha;
 }
 
+enum { PART = 256 }; /* of k, even: a part of a panel stays in the first-level cache */
+
+/* Units of a panel, elements k0..k0+len-1, one unit after another. */
+static void pack_part(const pack_job *j, size_t panel, size_t k0, size_t len, uint16_t *dst)
+{
+    const op_fc *f = j->f;
+    const size_t units = op_min(f->nr, f->n - panel * f->nr);
+    float values[PART];
+    uint16_t rounded[PART + 1];
+    for (size_t c = 0; c < units; c++) {
+        for (size_t k = 0; k < len; k++)
+            values[k] = weight(j, panel * f->nr + c, k0 + k);
+        f->krn->to_bf16(rounded, values, len);
+        rounded[len] = 0;
+        for (size_t k = 0; k < len; k += 2)
+            memcpy(dst + k * f->nr + 2 * c, rounded + k, 2 * sizeof *dst);
+    }
+}
+
 static void pack_bf16(const pack_job *j, size_t panel)
 {
     const op_fc *f = j->f;
     uint16_t *dst = (uint16_t *)(void *)j->panels + panel * f->nr * f->kp;
-    for (size_t k = 0; k < f->kp; k++)
-        for (size_t c = 0; c < f->nr; c++) {
-            const size_t unit = panel * f->nr + c;
-            const float w = unit < f->n && k < f->k ? weight(j, unit, k) : 0.0f;
-            j->f->krn->to_bf16(&dst[k / 2 * 2 * f->nr + c * 2 + k % 2], &w, 1);
-        }
+    if (f->n - panel * f->nr < f->nr)
+        memset(dst, 0, f->nr * f->kp * sizeof *dst);
+    else
+        memset(dst + f->k / 2 * 2 * f->nr, 0, (f->kp - f->k / 2 * 2) * f->nr * sizeof *dst);
+    for (size_t k0 = 0; k0 < f->k; k0 += PART)
+        pack_part(j, panel, k0, op_min(PART, f->k - k0), dst + k0 * f->nr);
 }
 
 /* The largest weight of a unit becomes 127. */
