@@ -74,8 +74,9 @@ static void test_passes_keep_results(void **state)
             g->nodes[i].attrs[0] = none;
             g->nodes[i].n_attrs = 1;
         }
-    const prelu_plan_options training = {.training = true};
-    check_ok(prelu_plan_create(&fused, g, NULL, &err), &err);
+    const prelu_plan_options training = {.precision = PRELU_PRECISION_FP32, .training = true};
+    const prelu_plan_options fp32 = {.precision = PRELU_PRECISION_FP32};
+    check_ok(prelu_plan_create(&fused, g, &fp32, &err), &err);
     assert_true(prelu_plan_layers(fused) < g->n_nodes - 4);
     check_ok(prelu_session_create(&s, fused, NULL, 0, &err), &err);
     run_views(s, views, N, H, W, a);

@@ -102,7 +102,9 @@ static double loss_of(const prelu_graph *g, const prelu_view *views, const int32
     prelu_plan *plan = NULL;
     prelu_session *s = NULL;
     double loss = 0;
-    check_ok(prelu_plan_create(&plan, g, NULL, &err), &err);
+    check_ok(
+        prelu_plan_create(&plan, g, &(prelu_plan_options){.precision = PRELU_PRECISION_FP32}, &err),
+        &err);
     check_ok(prelu_session_create(&s, plan, NULL, 0, &err), &err);
     check_ok(prelu_session_reshape(s, NET_BATCH, NET_SIDE, NET_SIDE, &err), &err);
     check_ok(prelu_session_set_views(s, views, NET_BATCH, &err), &err);
