@@ -4,7 +4,9 @@
 #include "check_gemm.h"
 #include "check_lowp.h"
 #include "check_resample.h"
+#include "check_passes.h"
 #include "check_winograd.h"
+#include "check_winograd_grad.h"
 
 /* Every kernel that this CPU has, whatever PRELU_CPU says, against its contract. The list is
  * kernels.inc itself: a variant without a checker does not compile. */
@@ -19,6 +21,20 @@ static void check_gemm_f32(const krn_gemm *v, const char *name)
 static void check_winograd_f32(const krn_winograd *v, const char *name)
 {
     const char *wrong = check_winograd_f32_text(v);
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+}
+
+static void check_winograd_grad_f32(const krn_winograd_grad *v, const char *name)
+{
+    const char *wrong = check_winograd_grad_f32_text(v);
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+}
+
+static void check_passes_f32(const krn_passes *v, const char *name)
+{
+    const char *wrong = check_passes_f32_text(v);
     if (wrong)
         fail_msg("%s: %s", name, wrong);
 }

@@ -136,6 +136,8 @@ const gradient_case gradient_cases[] = {
     {"BatchNormTrain", 3, 3, {{UNIFORM, S4(2, 3, 3, 4)}, {UNIFORM, S1(3)}, {UNIFORM, S1(3)}}, {{0}}},
     {"BatchNormTrain", 3, 3, {{UNIFORM, S2(6, 4)}, {UNIFORM, S1(4)}, {UNIFORM, S1(4)}},
      {FLOAT("epsilon", 0.1f)}},
+    {"BatchNormTrain", 4, 3, {{SPLIT, S4(2, 3, 4, 5)}, {POSITIVE, S1(3)}, {SMALL, S1(3)},
+     {UNIFORM, S3(3, 1, 1)}}, {{0}}},
     {"Softmax", 1, 1, {{UNIFORM, S2(3, 5)}}, {{0}}},
     {"Softmax", 1, 1, {{UNIFORM, S4(2, 5, 2, 3)}}, {INT("axis", 1)}},
     {"Softmax", 1, 1, {{UNIFORM, S4(2, 5, 2, 3)}}, {INT("axis", 2)}},

@@ -8,6 +8,8 @@ typedef enum gradient_kind {
     AWAY,     /* the same, but not within 0.1 of 0: no kink is near */
     SPACED,   /* all different by 0.1 or more, shuffled: no two maxima are near each other */
     POSITIVE, /* 0.5..2 */
+    SPLIT,    /* 1.15..1.45 with either sign */
+    SMALL,    /* within 0.08 of 0 */
     LABELS    /* i32, 0..2; no gradient */
 } gradient_kind;
 

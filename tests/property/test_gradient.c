@@ -33,6 +33,10 @@ static void fill(float *v, size_t n, gradient_kind kind, uint64_t *seed)
         v[i] = check_random_float(seed, -1.5f, 1.5f);
         if (kind == AWAY && fabsf(v[i]) < 0.1f)
             v[i] += v[i] < 0 ? -0.1f : 0.1f;
+        if (kind == SPLIT)
+            v[i] = v[i] < 0 ? -1.3f + 0.1f * v[i] : 1.3f + 0.1f * v[i];
+        if (kind == SMALL)
+            v[i] *= 0.05f;
         if (kind == POSITIVE)
             v[i] = check_random_float(seed, 0.5f, 2.0f);
         if (kind == SPACED)

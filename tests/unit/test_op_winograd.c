@@ -296,6 +296,36 @@ static void test_bits(void **state)
     }
 }
 
+/* Blocks that make their own windows give the bits of those that share them. */
+static void test_own_windows(void **state)
+{
+    krn_table tables[8];
+    const int n = op_run_tables(tables);
+    (void)state;
+    for (int t = 0; t < n; t++) {
+        op_patch g = patch(1, 61, 59, 9, 34, 1, 1, 1, 1);
+        const size_t outs = g.oh * g.ow * g.o;
+        if (tables[t].gemm_f32->nr == 1)
+            continue;
+        while (!op_winograd_cut(&g, &tables[t], false).own && g.n < 200)
+            g.n++;
+        assert_true(op_winograd_cut(&g, &tables[t], false).own);
+        data d = make(g, 3 + 8, false, 7);
+        float *want = malloc(g.n * outs * sizeof *want);
+        for (int ahead = 0; ahead < 2; ahead++) {
+            run(&d, &tables[t], ahead, ahead, -1);
+            memcpy(want, d.y, g.n * outs * sizeof *want);
+            for (size_t i = 0; i < g.n; i += g.n / 3) {
+                run(&d, &tables[t], ahead, false, (int)i);
+                if (memcmp(want + i * outs, d.y + i * outs, outs * sizeof *want) != 0)
+                    fail_msg("%s: image %zu has other bits", tables[t].winograd_f32->fly, i);
+            }
+        }
+        free(want);
+        unmake(&d);
+    }
+}
+
 /* Which layers: by channels, strides, dilations, groups; which picture sizes. */
 static void test_choice(void **state)
 {
@@ -322,12 +352,15 @@ static void test_choice(void **state)
     assert_int_equal(op_winograd_fits(&n, &small), OP_WINOGRAD_NO);
     assert_true(op_winograd_pays(&map));
     assert_false(op_winograd_pays(&tiny));
+    assert_true(op_winograd_pays_batch(&tiny, krn_table_get()) ==
+                (krn_table_get()->gemm_f32->nr > 1));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_loops),
                                        cmocka_unit_test(test_integers), cmocka_unit_test(test_bits),
+                                       cmocka_unit_test(test_own_windows),
                                        cmocka_unit_test(test_choice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

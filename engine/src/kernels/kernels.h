@@ -2,7 +2,9 @@
 #define KRN_KERNELS_H
 #include "kernels/cpu.h"
 #include "kernels/depthwise.h"
+#include "kernels/passes.h"
 #include "kernels/winograd.h"
+#include "kernels/winograd_grad.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

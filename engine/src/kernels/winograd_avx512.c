@@ -1,5 +1,6 @@
 #include "kernels/vec_avx512.h"
 #include "kernels/winograd_f4.h"
+#include "kernels/winograd_f4_grad.h"
 
 /* ---- product ---------------------------------------------------------------------------------
  * The tile of gemm_avx512.c, 14 x 32, but v, u and m lie in L2 and a call takes only some hundred
@@ -138,3 +139,6 @@ const krn_winograd krn_winograd_f32__avx512 = {
     .product = product,
     .fly = "winograd f(4x4) f32 avx512, weights on the fly",
     .ahead = "winograd f(4x4) f32 avx512, weights ahead"};
+
+const krn_winograd_grad krn_winograd_grad_f32__avx512 = {
+    .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 avx512"};

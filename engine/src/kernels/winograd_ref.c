@@ -121,3 +121,47 @@ const krn_winograd krn_winograd_f32__ref = {.tiles = 64,
                                             .output = output,
                                             .fly = "winograd f(4x4) f32 ref, weights on the fly",
                                             .ahead = "winograd f(4x4) f32 ref, weights ahead"};
+
+/* A and G'. */
+static const float am[N][M] = {{1, 0, 0, 0},
+                               {S1, S1 *P1, S1 / 2, S1 / 2 * P1},
+                               {S1, -S1 *P1, S1 / 2, -S1 / 2 * P1},
+                               {S2, S2 *P2, S2 * 2, S2 * 2 * P2},
+                               {S2, -S2 *P2, S2 * 2, -S2 * 2 * P2},
+                               {0, 0, 0, 1}};
+static const float gt[3][N] = {
+    {1, 1, 1, 1, 1, 0}, {0, P1, -P1, P2, -P2, 0}, {0, 0.5f, 0.5f, 2, 2, 1}};
+
+static void spread(float *y, size_t step, const krn_winograd_window *w, size_t channels)
+{
+    for (size_t k = 0; k < channels; k += LANES) {
+        const size_t some = lanes_of(channels - k);
+        lanes d[M * M] = {{0}}, o[N * N];
+        for (int i = w->i0; i < w->i1; i++)
+            for (int j = w->j0; j < w->j1; j++)
+                for (size_t l = 0; l < some; l++)
+                    d[i * M + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
+        both_sides(o, &am[0][0], (const lanes *)d, N, M);
+        for (size_t xi = 0; xi < N * N; xi++)
+            for (size_t l = 0; l < some; l++)
+                y[xi * step + k + l] = o[xi][l];
+    }
+}
+
+static void gather(float *g, size_t tap, const float *m, size_t step, size_t n)
+{
+    for (size_t k = 0; k < n; k += LANES) {
+        const size_t some = lanes_of(n - k);
+        lanes d[N * N] = {{0}}, o[9];
+        for (size_t xi = 0; xi < N * N; xi++)
+            for (size_t l = 0; l < some; l++)
+                d[xi][l] = m[xi * step + k + l];
+        both_sides(o, &gt[0][0], (const lanes *)d, 3, N);
+        for (size_t t = 0; t < 9; t++)
+            for (size_t l = 0; l < some; l++)
+                g[t * tap + k + l] = o[t][l];
+    }
+}
+
+const krn_winograd_grad krn_winograd_grad_f32__ref = {
+    .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 ref"};

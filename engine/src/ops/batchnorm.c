@@ -1,5 +1,6 @@
 #include "ops/util.h"
 #include <math.h>
+#include <string.h>
 
 /* BatchNormalization (inference) and the trainer's BatchNormTrain with its gradient. The channel is
  * axis 1 of (n,c,h,w) or (n,c), so a value is rows of c channels. */
@@ -92,10 +93,10 @@ const op_def op_batch_normalization = {.name = "BatchNormalization",
                                        .prepare = inference_prepare,
                                        .run = inference_run};
 
-/* Training. Phase 0: each task sums two numbers per channel over its rows, in double, into its part
- * of `shared`; phase 1: those are added up in order, channel by channel; phase 2: the rows. */
+/* Training. Phase 0: each task sums `kinds` numbers per channel over its rows, in double, into its
+ * part of `shared`; phase 1: those are added up in order, channel by channel; phase 2: the rows. */
 
-enum { SUMS, TOTALS, APPLY, CHANNELS_PER_TASK = 64 };
+enum { SUMS, TOTALS, APPLY, CHANNELS_PER_TASK = 64, TRAIN_SLOPE = 3 };
 
 /* Rows of a summing task: at least 16, so that the sums take little memory beside the rows. */
 static size_t rows_per_sum(op_channels v)
@@ -104,7 +105,7 @@ static size_t rows_per_sum(op_channels v)
     return rows < 16 ? 16 : rows;
 }
 
-static prelu_status train_work(op_channels v, op_work *work, prelu_err *err)
+static prelu_status train_work(op_channels v, size_t kinds, op_work *work, prelu_err *err)
 {
     const size_t parts = op_parts(v.rows, rows_per_sum(v));
     size_t len;
@@ -115,30 +116,45 @@ static prelu_status train_work(op_channels v, op_work *work, prelu_err *err)
     work->flops[TOTALS] = 1 + 16.0 * (double)(parts * CHANNELS_PER_TASK);
     work->tasks[APPLY] = op_parts(v.rows, rows_per_task(v));
     work->flops[APPLY] = 1 + 8.0 * (double)(rows_per_task(v) * v.c);
-    /* two sums for each part, and two factors for each channel */
-    PRELU_TRY(prelu_mul(parts + 1, 2 * v.c * sizeof(double), &len, err));
+    /* the sums of each part, and up to 2 * kinds factors for each channel */
+    PRELU_TRY(prelu_mul(parts + 1, kinds * v.c * sizeof(double), &len, err));
     work->shared = len;
     return PRELU_OK;
 }
 
-/* Sums of part `part`: two arrays of c. The totals follow the last part. */
-static double *sums_of(const op_exec *x, op_channels v, size_t part)
+/* Sums of part `part`: arrays of c. */
+static double *sums_of(const op_exec *x, op_channels v, size_t kinds, size_t part)
 {
-    return (double *)x->shared + part * 2 * v.c;
+    return (double *)x->shared + part * kinds * v.c;
+}
+
+/* Factors of APPLY, behind the last part. */
+static float *factors_of(const op_exec *x, op_channels v, size_t kinds)
+{
+    return (float *)(void *)sums_of(x, v, kinds, op_parts(v.rows, rows_per_sum(v)));
 }
 
 /* Channels of a TOTALS task: adds up the parts, into the first of them. */
-static void add_parts(const op_exec *x, op_channels v, size_t begin, size_t end)
+static void add_parts(const op_exec *x, op_channels v, size_t kinds, size_t begin, size_t end)
 {
     const size_t parts = op_parts(v.rows, rows_per_sum(v));
-    double *total = sums_of(x, v, 0);
+    double *total = sums_of(x, v, kinds, 0);
     for (size_t p = 1; p < parts; p++) {
-        const double *part = sums_of(x, v, p);
-        for (size_t j = begin; j < end; j++) {
-            total[j] += part[j];
-            total[v.c + j] += part[v.c + j];
-        }
+        const double *part = sums_of(x, v, kinds, p);
+        for (size_t k = 0; k < kinds; k++)
+            for (size_t j = begin; j < end; j++)
+                total[k * v.c + j] += part[k * v.c + j];
     }
+}
+
+/* The values that a slope goes with: one for each channel, whatever its rank. */
+static prelu_status slope_fits(const prelu_shape *slope, const prelu_shape *scale, prelu_err *err)
+{
+    char text[96];
+    if (!op_known(slope) || !op_known(scale) || op_count(slope) != op_count(scale))
+        return prelu_fail(err, PRELU_E_FORMAT, "slope %s has not one value for each channel",
+                          prelu_shape_text(slope, text, sizeof text));
+    return PRELU_OK;
 }
 
 static prelu_status train_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
@@ -149,7 +165,8 @@ static prelu_status train_shape(const prelu_node *n, const prelu_shape *in, prel
     PRELU_TRY(params_fit(&in[0], in + 1, 2, err));
     out[0] = in[0];
     out[1] = out[2] = in[1];
-    return op_check_size(&in[1], err);
+    PRELU_TRY(op_check_size(&in[1], err));
+    return n->n_in > TRAIN_SLOPE ? slope_fits(&in[TRAIN_SLOPE], &in[1], err) : PRELU_OK;
 }
 
 static prelu_status train_prepare(const op_instance *inst, const op_tensor *in,
@@ -157,57 +174,48 @@ static prelu_status train_prepare(const op_instance *inst, const op_tensor *in,
 {
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
-    return train_work(op_channels_of(&in[0].shape), work, err);
+    return train_work(op_channels_of(&in[0].shape), 2, work, err);
 }
 
 /* Sums of x - x[0] and of its square: the first row as origin keeps both small. */
 static void train_sums(const op_exec *x, op_channels v, size_t task)
 {
-    const float *origin = x->in[0].data, *from;
-    double *sum = sums_of(x, v, task), *square = sum + v.c;
+    const float *from = x->in[0].data;
+    double *sum = sums_of(x, v, 2, task);
     size_t begin, end;
     op_part(v.rows, rows_per_sum(v), task, &begin, &end);
-    for (size_t j = 0; j < v.c; j++)
-        sum[j] = square[j] = 0;
-    from = origin + begin * v.c;
-    for (size_t r = begin; r < end; r++, from += v.c)
-        for (size_t j = 0; j < v.c; j++) {
-            const double d = (double)from[j] - (double)origin[j];
-            sum[j] += d;
-            square[j] += d * d;
-        }
+    memset(sum, 0, 2 * v.c * sizeof *sum);
+    x->op->krn->passes_f32->moments(sum, sum + v.c, from + begin * v.c, from, end - begin, v.c);
 }
 
 static void train_totals(const op_exec *x, op_channels v, size_t task)
 {
     const float *origin = x->in[0].data, *scale = x->in[1].data;
-    const double *sum = sums_of(x, v, 0), m = (double)v.rows, epsilon = (double)epsilon_at(x);
-    double *factor = sums_of(x, v, op_parts(v.rows, rows_per_sum(v)));
-    float *mean = x->out[1].data, *var = x->out[2].data;
+    const double *sum = sums_of(x, v, 2, 0), m = (double)v.rows, epsilon = (double)epsilon_at(x);
+    float *by = factors_of(x, v, 2), *mean = x->out[1].data, *var = x->out[2].data;
     size_t begin, end;
     op_part(v.c, CHANNELS_PER_TASK, task, &begin, &end);
-    add_parts(x, v, begin, end);
+    add_parts(x, v, 2, begin, end);
     for (size_t j = begin; j < end; j++) {
         const double d = sum[j] / m, square = sum[v.c + j] / m - d * d;
         const double variance = square > 0 || square != square ? square : 0;
         mean[j] = (float)((double)origin[j] + d);
         var[j] = (float)variance;
-        factor[j] = (double)origin[j] + d;
-        factor[v.c + j] = (double)scale[j] / sqrt(variance + epsilon);
+        by[j] = (float)((double)scale[j] / sqrt(variance + epsilon));
     }
 }
 
 static void train_apply(const op_exec *x, op_channels v, size_t task)
 {
-    const double *factor = sums_of(x, v, op_parts(v.rows, rows_per_sum(v)));
-    const float *bias = x->in[2].data;
+    const krn_pass_norm norm = {.mean = x->out[1].data,
+                                .by = factors_of(x, v, 2),
+                                .bias = x->in[2].data,
+                                .slope = x->n_in > TRAIN_SLOPE ? x->in[TRAIN_SLOPE].data : NULL};
     size_t begin, end;
     op_part(v.rows, rows_per_task(v), task, &begin, &end);
-    const float *from = (const float *)x->in[0].data + begin * v.c;
-    float *y = (float *)x->out[0].data + begin * v.c;
-    for (size_t r = begin; r < end; r++, from += v.c, y += v.c)
-        for (size_t j = 0; j < v.c; j++)
-            y[j] = (from[j] - (float)factor[j]) * (float)factor[v.c + j] + bias[j];
+    x->op->krn->passes_f32->norm((float *)x->out[0].data + begin * v.c,
+                                 (const float *)x->in[0].data + begin * v.c, &norm, end - begin,
+                                 v.c);
 }
 
 static void train_run(const op_exec *x, int phase, size_t task, void *scratch)
@@ -226,20 +234,29 @@ static prelu_status train_grad(op_grad_ctx *c, prelu_err *err)
 {
     const prelu_node *n = &c->g->nodes[c->node];
     const prelu_attr attr = PRELU_FLOAT("epsilon", prelu_node_float(n, "epsilon", 1e-5f));
-    const prelu_value in[5] = {c->dout[0], n->in[0], n->in[1], n->out[1], n->out[2]};
+    const bool slope = n->n_in > TRAIN_SLOPE;
+    const prelu_value in[7] = {c->dout[0],
+                               n->in[0],
+                               n->in[1],
+                               n->out[1],
+                               n->out[2],
+                               n->in[2],
+                               slope ? n->in[TRAIN_SLOPE] : PRELU_NONE};
     for (int i = 1; i < n->n_out; i++)
         if (c->dout[i] != PRELU_NONE)
             return prelu_fail(err, PRELU_E_UNSUPPORTED,
                               "no gradient flows through mean or variance");
     if (c->dout[0] == PRELU_NONE)
         return PRELU_OK;
-    return op_grad_node(c, "BatchNormGrad", "d", in, 5, &attr, 1, c->din, 3, err);
+    return op_grad_node(c, "BatchNormGrad", "d", in, slope ? 7 : 5, &attr, 1, c->din, slope ? 4 : 3,
+                        err);
 }
 
-/* Inputs: x, scale, bias. Outputs: y, mean, variance (of the batch, biased). */
+/* Inputs: x, scale, bias, [slope of a PReLU behind it]. Outputs: y, mean, variance (of the batch,
+ * biased). */
 const op_def op_batch_norm_train = {.name = "BatchNormTrain",
                                     .min_in = 3,
-                                    .max_in = 3,
+                                    .max_in = 4,
                                     .min_out = 3,
                                     .max_out = 3,
                                     .shape = train_shape,
@@ -247,95 +264,116 @@ const op_def op_batch_norm_train = {.name = "BatchNormTrain",
                                     .run = train_run,
                                     .grad = train_grad};
 
-/* Gradient. Inputs: dy, x, scale, mean, variance. Outputs: dx, dscale, dbias. With m rows and
- * t = 1 / sqrt(variance + epsilon), xhat = (x - mean) t:
- *   dbias = sum dy,  dscale = sum dy xhat,  dx = scale t (dy - dbias / m - xhat dscale / m). */
+/* Gradient. Inputs: dy, x, scale, mean, variance, [bias, slope]. Outputs: dx, dscale, dbias,
+ * [dslope]. With m rows and t = 1 / sqrt(variance + epsilon), xhat = (x - mean) t, and dz the
+ * gradient before the PReLU (dy itself without):
+ *   dbias = sum dz,  dscale = sum dz xhat,  dx = scale t (dz - dbias / m - xhat dscale / m). */
+enum { GRAD_BIAS = 5, GRAD_SLOPE };
 
 static prelu_status bn_grad_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
                                   prelu_err *err)
 {
     float epsilon;
     const prelu_shape params[4] = {in[2], in[2], in[3], in[4]};
+    const bool slope = n->n_in > GRAD_SLOPE;
     PRELU_TRY(epsilon_of(n, &epsilon, err));
     PRELU_TRY(op_need_same(&in[0], "dy", &in[1], "x", err));
     PRELU_TRY(params_fit(&in[1], params, 4, err));
+    if (slope != (n->n_out == 4) || n->n_in == GRAD_SLOPE)
+        return prelu_fail(err, PRELU_E_FORMAT, "bias, slope and its gradient go together");
     out[0] = in[1];
     out[1] = out[2] = in[2];
-    return op_check_size(&in[2], err);
+    PRELU_TRY(op_check_size(&in[2], err));
+    if (!slope)
+        return PRELU_OK;
+    out[3] = in[GRAD_SLOPE];
+    PRELU_TRY(op_need_same(&in[GRAD_BIAS], "bias", &in[2], "scale", err));
+    return slope_fits(&in[GRAD_SLOPE], &in[2], err);
 }
 
+/* Sums of a part: dz, dz (x - mean), dslope. */
 static prelu_status bn_grad_prepare(const op_instance *inst, const op_tensor *in,
                                     const op_tensor *out, op_work *work, prelu_err *err)
 {
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
-    return train_work(op_channels_of(&in[1].shape), work, err);
+    return train_work(op_channels_of(&in[1].shape), 3, work, err);
 }
 
-static void bn_grad_sums(const op_exec *x, op_channels v, size_t task)
+/* Behind the sums: scale t, then dbias / m and t dscale / m. */
+static krn_pass_norm bn_grad_norm(const op_exec *x, op_channels v)
 {
-    const float *mean = x->in[3].data;
-    double *sum = sums_of(x, v, task), *product = sum + v.c;
+    const bool slope = x->n_in > GRAD_SLOPE;
+    return (krn_pass_norm){.mean = x->in[3].data,
+                           .by = factors_of(x, v, 3),
+                           .bias = slope ? x->in[GRAD_BIAS].data : NULL,
+                           .slope = slope ? x->in[GRAD_SLOPE].data : NULL};
+}
+
+static void bn_grad_by(const op_exec *x, op_channels v, float *by)
+{
+    const float *scale = x->in[2].data, *var = x->in[4].data;
+    const double epsilon = (double)epsilon_at(x);
+    for (size_t j = 0; j < v.c; j++)
+        by[j] = (float)((double)scale[j] / sqrt((double)var[j] + epsilon));
+}
+
+static void bn_grad_sums(const op_exec *x, op_channels v, size_t task, float *by)
+{
+    krn_pass_norm norm = bn_grad_norm(x, v);
+    double *sum = sums_of(x, v, 3, task);
     size_t begin, end;
     op_part(v.rows, rows_per_sum(v), task, &begin, &end);
-    for (size_t j = 0; j < v.c; j++)
-        sum[j] = product[j] = 0;
-    const float *dy = (const float *)x->in[0].data + begin * v.c;
-    const float *from = (const float *)x->in[1].data + begin * v.c;
-    for (size_t r = begin; r < end; r++, dy += v.c, from += v.c)
-        for (size_t j = 0; j < v.c; j++) {
-            sum[j] += (double)dy[j];
-            product[j] += (double)dy[j] * ((double)from[j] - (double)mean[j]);
-        }
+    memset(sum, 0, 3 * v.c * sizeof *sum);
+    bn_grad_by(x, v, by);
+    norm.by = by;
+    x->op->krn->passes_f32->norm_sums(
+        sum, sum + v.c, sum + 2 * v.c, (const float *)x->in[0].data + begin * v.c,
+        (const float *)x->in[1].data + begin * v.c, &norm, end - begin, v.c);
 }
 
-/* Leaves, for APPLY, dbias / m in the first total and t dscale / m in the second. */
 static void bn_grad_totals(const op_exec *x, op_channels v, size_t task)
 {
-    const float *var = x->in[4].data;
-    const double m = (double)v.rows, epsilon = (double)epsilon_at(x);
-    double *sum = sums_of(x, v, 0);
-    double *factor = sums_of(x, v, op_parts(v.rows, rows_per_sum(v)));
+    const float *var = x->in[4].data, *scale = x->in[2].data;
+    const double m = (double)v.rows, epsilon = (double)epsilon_at(x), *sum = sums_of(x, v, 3, 0);
+    float *by = factors_of(x, v, 3), *less = by + v.c, *each = less + v.c;
     float *dscale = x->out[1].data, *dbias = x->out[2].data;
+    float *dslope = x->n_in > GRAD_SLOPE ? x->out[3].data : NULL;
     size_t begin, end;
     op_part(v.c, CHANNELS_PER_TASK, task, &begin, &end);
-    add_parts(x, v, begin, end);
+    add_parts(x, v, 3, begin, end);
     for (size_t j = begin; j < end; j++) {
         const double t = 1 / sqrt((double)var[j] + epsilon);
         dbias[j] = (float)sum[j];
         dscale[j] = (float)(sum[v.c + j] * t);
-        factor[j] = sum[j] / m;
-        factor[v.c + j] = sum[v.c + j] * t * t / m;
+        by[j] = (float)((double)scale[j] / sqrt((double)var[j] + epsilon));
+        less[j] = (float)(sum[j] / m);
+        each[j] = (float)(sum[v.c + j] * t * t / m);
+        if (dslope)
+            dslope[j] = (float)sum[2 * v.c + j];
     }
 }
 
-static void bn_grad_apply(const op_exec *x, op_channels v, size_t task, float *by)
+static void bn_grad_apply(const op_exec *x, op_channels v, size_t task)
 {
-    const float *scale = x->in[2].data, *mean = x->in[3].data, *var = x->in[4].data;
-    const double *factor = sums_of(x, v, op_parts(v.rows, rows_per_sum(v)));
-    const double epsilon = (double)epsilon_at(x);
+    const krn_pass_norm norm = bn_grad_norm(x, v);
     size_t begin, end;
     op_part(v.rows, rows_per_task(v), task, &begin, &end);
-    for (size_t j = 0; j < v.c; j++)
-        by[j] = (float)((double)scale[j] / sqrt((double)var[j] + epsilon));
-    const float *dy = (const float *)x->in[0].data + begin * v.c;
-    const float *from = (const float *)x->in[1].data + begin * v.c;
-    float *dx = (float *)x->out[0].data + begin * v.c;
-    for (size_t r = begin; r < end; r++, dy += v.c, from += v.c, dx += v.c)
-        for (size_t j = 0; j < v.c; j++)
-            dx[j] =
-                by[j] * (dy[j] - (float)factor[j] - (from[j] - mean[j]) * (float)factor[v.c + j]);
+    x->op->krn->passes_f32->norm_grad((float *)x->out[0].data + begin * v.c,
+                                      (const float *)x->in[0].data + begin * v.c,
+                                      (const float *)x->in[1].data + begin * v.c, &norm,
+                                      norm.by + v.c, norm.by + 2 * v.c, end - begin, v.c);
 }
 
 static void bn_grad_run(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const op_channels v = op_channels_of(&x->in[1].shape);
     if (phase == SUMS)
-        bn_grad_sums(x, v, task);
+        bn_grad_sums(x, v, task, scratch);
     else if (phase == TOTALS)
         bn_grad_totals(x, v, task);
     else
-        bn_grad_apply(x, v, task, scratch);
+        bn_grad_apply(x, v, task);
 }
 
 static prelu_status bn_grad_work(const op_instance *inst, const op_tensor *in, const op_tensor *out,
@@ -348,9 +386,10 @@ static prelu_status bn_grad_work(const op_instance *inst, const op_tensor *in, c
 
 const op_def op_batch_norm_grad = {.name = "BatchNormGrad",
                                    .min_in = 5,
-                                   .max_in = 5,
+                                   .max_in = 7,
                                    .min_out = 3,
-                                   .max_out = 3,
+                                   .max_out = 4,
+                                   .in_place = true,
                                    .shape = bn_grad_shape,
                                    .prepare = bn_grad_work,
                                    .run = bn_grad_run};

@@ -1,4 +1,5 @@
 #include "ops/conv_variable.h"
+#include "ops/conv_winograd_grad.h"
 #include "ops/util.h"
 #include <string.h>
 
@@ -129,6 +130,10 @@ static prelu_status prepare_w(const op_instance *inst, const op_tensor *in, cons
     size_t bytes;
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
+    if (op_winograd_grad_fits(&g, inst->node, &in[2].shape, inst->krn)) {
+        const op_winograd_grad w = op_winograd_grad_cut(&g, inst->krn);
+        return op_winograd_grad_work(&w, work, err);
+    }
     PRELU_TRY(prelu_mul(p.shares * g.groups * p.o, p.k * sizeof(float), &bytes, err));
     work->phases = p.shares > 1 ? 2 : 1;
     work->tasks[0] = g.groups * p.col_blocks * p.shares;
@@ -180,6 +185,12 @@ static void run_w(const op_exec *x, int phase, size_t task, void *scratch)
     const grad_w p = cut_w(&g, krn);
     const size_t whole = g.groups * p.o * p.k;
     float *dw = x->out[0].data, *parts = p.shares > 1 ? x->shared : dw;
+    if (op_winograd_grad_fits(&g, x->op->node, &x->in[2].shape, x->op->krn)) {
+        const op_winograd_grad w = op_winograd_grad_cut(&g, x->op->krn);
+        op_winograd_grad_task(&w, x->in[1].data, x->in[0].data, dw, x->shared, phase, task,
+                              scratch);
+        return;
+    }
     if (phase == 0) {
         const size_t share = task % p.shares, block = task / p.shares % p.col_blocks;
         const size_t group = task / p.shares / p.col_blocks;
@@ -244,13 +255,10 @@ static void run_b(const op_exec *x, int phase, size_t task, void *scratch)
     (void)scratch;
     if (phase == 0) {
         const op_range rows = op_cut(ch.rows, 1, SHARES, task);
-        double *restrict mine = sums + task * ch.c;
+        double *mine = sums + task * ch.c;
         memset(mine, 0, ch.c * sizeof *mine);
-        for (size_t r = rows.from; r < rows.to; r++) {
-            const float *restrict dy = (const float *)x->in[0].data + r * ch.c;
-            for (size_t c = 0; c < ch.c; c++)
-                mine[c] += (double)dy[c];
-        }
+        x->op->krn->passes_f32->add(mine, (const float *)x->in[0].data + rows.from * ch.c,
+                                    rows.to - rows.from, ch.c);
         return;
     }
     float *db = x->out[0].data;

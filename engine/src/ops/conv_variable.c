@@ -4,7 +4,7 @@ op_conv_variable op_conv_variable_cut(const op_patch *g, const prelu_node *n, co
                                       const krn_table *krn)
 {
     op_conv_variable v = {.p = op_conv_cut(g, krn->gemm_f32), .gemm = krn->gemm_f32};
-    v.winograd = op_winograd_fits(n, w) != OP_WINOGRAD_NO && op_winograd_pays(g);
+    v.winograd = op_winograd_fits(n, w) != OP_WINOGRAD_NO && op_winograd_pays_batch(g, krn);
     if (v.winograd)
         v.w = op_winograd_cut(g, krn, false);
     return v;
@@ -18,11 +18,10 @@ prelu_status op_conv_variable_work(const op_conv_variable *v, op_work *work, pre
     PRELU_TRY(prelu_mul(op_conv_packed(&v->p), sizeof(float), &bytes, err));
     if (v->winograd) {
         PRELU_TRY(op_winograd_work(&v->w, work, err));
-        work->tasks[2] = work->tasks[1];
-        work->flops[2] = work->flops[1];
-        work->tasks[1] = work->tasks[0];
-        work->flops[1] = work->flops[0];
-        work->phases = 3;
+        for (int i = work->phases++; i > 0; i--) {
+            work->tasks[i] = work->tasks[i - 1];
+            work->flops[i] = work->flops[i - 1];
+        }
     } else {
         op_conv_work(&v->p, v->gemm, work, 1);
         work->phases = 2;
@@ -35,7 +34,8 @@ prelu_status op_conv_variable_work(const op_conv_variable *v, op_work *work, pre
 void op_conv_variable_task(const op_conv_variable *v, const op_conv_variable_run *r, int phase,
                            size_t task)
 {
-    const int phases = v->winograd ? 3 : 2, round = phase / phases, in = phase % phases;
+    const int phases = 1 + (v->winograd ? op_winograd_phases(&v->w) : 1);
+    const int round = phase / phases, in = phase % phases;
     float *panels = (float *)r->shared + (v->winograd ? op_winograd_shared(&v->w) : 0);
     if (in == 0) {
         if (round == 0)
@@ -53,5 +53,5 @@ void op_conv_variable_task(const op_conv_variable *v, const op_conv_variable_run
                                .ep = r->ep,
                                .shared = r->shared,
                                .scratch = r->scratch};
-    op_winograd_task(&v->w, &w, 2 * round + in - 1, task);
+    op_winograd_task(&v->w, &w, (phases - 1) * round + in - 1, task);
 }

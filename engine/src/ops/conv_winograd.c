@@ -5,7 +5,8 @@ enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16, 
 enum { LEAST = 8 }; /* channels and filters; with fewer the direct product wins */
 enum { LEAST_TILES = 14 };
 enum { AHEAD_MOST = 1 << 16 }; /* filters * channels, 9 MB transformed */
-enum { FEW = 8 };              /* tiles of a task of phase 0: some tens of microseconds */
+enum { OWN_TASKS = 16 };
+enum { FEW = 8 }; /* tiles of a task of phase 0: some tens of microseconds */
 
 static bool all_ones(const prelu_node *n, const char *name)
 {
@@ -34,12 +35,31 @@ bool op_winograd_pays(const op_patch *g)
     return 18 * tiles_of(g) + 65 < 5 * g->oh * g->ow;
 }
 
+bool op_winograd_pays_batch(const op_patch *g, const krn_table *krn)
+{
+    /* the same, with the filters transformed once for each task's tiles */
+    const size_t tiles = tiles_of(g) * g->n, tasks = tiles / krn->winograd_f32->tiles + 1;
+    return krn->gemm_f32->nr > 1 ? 18 * tiles + 65 * tasks < 5 * g->oh * g->ow * g->n
+                                 : op_winograd_pays(g);
+}
+
 static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
 static size_t parts_of(size_t n, size_t most) { return n > most ? (n + most - 1) / most : 1; }
 
 /* An odd number of lines: the 36 streams do not fall into the same sets of a cache. */
 static size_t odd_lines(size_t floats) { return ((floats + LINE - 1) / LINE | 1) * LINE; }
+
+/* Tiles of a task that keeps windows and sums for all outputs in its L2, or 0 where too few fit, or
+ * there would be too few tasks. */
+static size_t own_tiles(const op_winograd *p)
+{
+    const size_t each = XI * (p->parts * p->ldv + p->strips * p->krn->strip);
+    const size_t room = krn_cpu_l2() / sizeof(float) * 5 / 8;
+    const size_t filters = N * p->krn->strip * p->depth, mr = p->gemm->mr;
+    const size_t tiles = room > filters ? (room - filters) / each / mr * mr : 0;
+    return tiles >= 2 * mr && p->gemm->nr > 1 && p->span / tiles >= OWN_TASKS ? tiles : 0;
+}
 
 op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
 {
@@ -57,18 +77,20 @@ op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
     const size_t tiles = op_min(k->tiles, l2 > LEAST_TILES ? l2 : LEAST_TILES);
     p.spans = any ? 1 : g->n;
     p.span = any ? g->n * p.tiles : p.tiles;
-    p.span_rounds = parts_of(p.span, most);
-    p.most_round = parts_of(p.span, p.span_rounds);
-    p.tile_blocks = parts_of(p.most_round, tiles);
-    p.most_tiles = parts_of(p.most_round, p.tile_blocks);
     p.strips = parts_of(g->o, k->strip);
     p.panels = op_panels(p.gemm, g->o);
-    p.strip_blocks = parts_of(p.strips * k->strip, k->outputs);
-    p.most_outputs = op_min(k->outputs, p.strips * k->strip);
     p.depth = op_min(k->depth, g->c);
     p.parts = parts_of(g->c, p.depth);
     p.ldv = round_up(p.depth, LINE);
-    p.v_step = odd_lines(p.most_round * p.ldv);
+    const size_t own = own_tiles(&p);
+    p.own = own > 0;
+    p.span_rounds = own ? 1 : parts_of(p.span, most);
+    p.most_round = parts_of(p.span, p.span_rounds);
+    p.tile_blocks = parts_of(p.most_round, own ? own : tiles);
+    p.most_tiles = parts_of(p.most_round, p.tile_blocks);
+    p.strip_blocks = own ? 1 : parts_of(p.strips * k->strip, k->outputs);
+    p.most_outputs = own ? p.strips * k->strip : op_min(k->outputs, p.strips * k->strip);
+    p.v_step = odd_lines((own ? p.most_tiles : p.most_round) * p.ldv);
     p.u_step = odd_lines(k->strip * p.depth);
     p.m_step = odd_lines(p.most_tiles * p.most_outputs);
     return p;
@@ -119,12 +141,14 @@ void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, 
 
 /* ---- work --------------------------------------------------------------------------------- */
 
+static size_t windows_floats(const op_winograd *p) { return p->parts * XI * p->v_step; }
+
 static size_t scratch_floats(const op_winograd *p)
 {
-    return XI * p->m_step + (p->ahead ? 0 : N * p->u_step);
+    return XI * p->m_step + (p->ahead ? 0 : N * p->u_step) + (p->own ? windows_floats(p) : 0);
 }
 
-size_t op_winograd_shared(const op_winograd *p) { return p->parts * XI * p->v_step; }
+size_t op_winograd_shared(const op_winograd *p) { return p->own ? 0 : windows_floats(p); }
 
 prelu_status op_winograd_work(const op_winograd *p, op_work *work, prelu_err *err)
 {
@@ -133,11 +157,11 @@ prelu_status op_winograd_work(const op_winograd *p, op_work *work, prelu_err *er
     work->rounds = p->spans * p->span_rounds;
     if (work->rounds > INT_MAX / 4)
         return prelu_fail(err, PRELU_E_LIMIT, "%zu rounds of a convolution", work->rounds);
-    work->phases = 2;
+    work->phases = op_winograd_phases(p);
     work->tasks[0] = parts_of(p->most_round, FEW);
     work->flops[0] = 200.0 * (double)op_min(FEW, p->most_round) * (double)p->g.c;
-    work->tasks[1] = p->tile_blocks * p->strip_blocks;
-    work->flops[1] = each * (double)p->most_tiles * (double)p->most_outputs;
+    work->tasks[work->phases - 1] = p->tile_blocks * p->strip_blocks;
+    work->flops[work->phases - 1] = each * (double)p->most_tiles * (double)p->most_outputs;
     work->scratch = scratch_floats(p) * sizeof(float);
     return PRELU_OK;
 }
@@ -179,12 +203,12 @@ static krn_winograd_window window_of(const op_winograd *p, const float *x, size_
                                  .j1 = clip((int64_t)g->w - iw)};
 }
 
-static void windows(const op_winograd *p, const op_winograd_run *r, size_t round, size_t task)
+/* Tiles from..to-1 of those that begin with `first` of the batch. */
+static void windows(const op_winograd *p, const op_winograd_run *r, size_t first, size_t from,
+                    size_t to)
 {
-    const op_range all = round_of(p, round);
-    const size_t to = op_min((task + 1) * FEW, all.to - all.from);
-    for (size_t t = task * FEW; t < to; t++) {
-        krn_winograd_window w = window_of(p, r->x, all.from + t);
+    for (size_t t = from; t < to; t++) {
+        krn_winograd_window w = window_of(p, r->x, first + t);
         float *v = r->shared + t * p->ldv;
         for (size_t part = 0; part < p->parts; part++, w.x += p->depth, v += XI * p->v_step)
             p->krn->input(v, p->v_step, &w, part_depth(p, part));
@@ -331,18 +355,38 @@ static void pixels(const op_winograd *p, const op_winograd_run *r, const block *
     }
 }
 
-void op_winograd_task(const op_winograd *p, const op_winograd_run *r, int phase, size_t task)
+static void finish(const op_winograd *p, const op_winograd_run *r, const block *b)
 {
-    const size_t round = (size_t)phase / 2;
-    if (phase % 2 == 0) {
-        windows(p, r, round, task);
-        return;
-    }
-    const block b = block_of(p, round, task);
-    if (b.tiles.from == b.tiles.to)
-        return;
     for (size_t part = 0; part < p->parts; part++)
         for (int row = 0; row < N; row++)
-            row_of_products(p, r, &b, part, row);
-    pixels(p, r, &b);
+            row_of_products(p, r, b, part, row);
+    pixels(p, r, b);
+}
+
+/* A block whose windows nobody else needs: they lie behind the rest of its scratch. */
+static void own(const op_winograd *p, const op_winograd_run *r, size_t task)
+{
+    op_winograd_run mine = *r;
+    block b = block_of(p, 0, task);
+    b.first += b.tiles.from;
+    b.tiles = (op_range){0, b.tiles.to - b.tiles.from};
+    mine.shared = r->scratch + scratch_floats(p) - windows_floats(p);
+    windows(p, &mine, b.first, 0, b.tiles.to);
+    finish(p, &mine, &b);
+}
+
+void op_winograd_task(const op_winograd *p, const op_winograd_run *r, int phase, size_t task)
+{
+    const int phases = op_winograd_phases(p);
+    const size_t round = (size_t)(phase / phases);
+    if (p->own) {
+        own(p, r, task);
+    } else if (phase % phases == 0) {
+        const op_range all = round_of(p, round);
+        windows(p, r, all.from, task * FEW, op_min((task + 1) * FEW, all.to - all.from));
+    } else {
+        const block b = block_of(p, round, task);
+        if (b.tiles.from < b.tiles.to)
+            finish(p, r, &b);
+    }
 }

@@ -14,6 +14,9 @@
  *                    m[xi][tile][output] += v[xi] u[xi]              krn->product or gemm_f32
  *                m -> pixels, bias, residual, activation                          krn->output
  *
+ *  Where a block's windows and its sums for all outputs fit into L2, and there are blocks enough,
+ *  the block makes the windows itself: one phase, and nothing is shared.
+ *
  *  A sum is one chain over the channels in rising order (krn_gemm), so no cut into rounds, blocks,
  *  parts or strips changes a bit, and blocks may span images. */
 typedef struct op_winograd {
@@ -21,6 +24,7 @@ typedef struct op_winograd {
     const krn_gemm *gemm;
     const krn_winograd *krn;
     bool ahead;                        /* filters were transformed when packed */
+    bool own;                          /* every block makes its own windows */
     size_t tw, tiles;                  /* of one image: in a row, in all */
     size_t spans, span, span_rounds;   /* a span is cut into rounds: the batch, or one image */
     size_t most_round;                 /* tiles of a round */
@@ -42,6 +46,8 @@ typedef enum op_winograd_kind {
 op_winograd_kind op_winograd_fits(const prelu_node *n, const prelu_shape *w);
 /** False where one image has so few outputs that the direct product is faster. */
 bool op_winograd_pays(const op_patch *g);
+/** The same for a run whose filters serve a batch of any size. */
+bool op_winograd_pays_batch(const op_patch *g, const krn_table *krn);
 op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead);
 
 /** Floats of the filters transformed ahead. */
@@ -49,6 +55,7 @@ size_t op_winograd_packed(const op_winograd *p);
 /** Strip `strip` of them from panels packed for the direct product (op_conv). */
 void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, size_t strip);
 
+static inline int op_winograd_phases(const op_winograd *p) { return p->own ? 1 : 2; }
 /** Floats of `shared`; whole cache lines. */
 size_t op_winograd_shared(const op_winograd *p);
 /** Fill all of work. E_LIMIT. */

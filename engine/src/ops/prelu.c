@@ -1,5 +1,6 @@
 #include "ops/reduce.h"
 #include "ops/util.h"
+#include <string.h>
 
 /* PReLU (He et al. 2015, eq. 1): f(x) = x for x > 0, a x otherwise; a is broadcast to x. NaN stays
  * NaN. Its gradients: df/dx = 1 or a, df/da = 0 or x. */
@@ -123,6 +124,8 @@ static prelu_status prelu_grad(op_grad_ctx *c, prelu_err *err)
 {
     const prelu_node *n = &c->g->nodes[c->node];
     const prelu_value in[3] = {c->dout[0], n->in[0], n->in[1]};
+    if (c->dout[0] != PRELU_NONE && c->needs[0] && c->needs[1])
+        return op_grad_node(c, "PReluGrad", "d", in, 3, NULL, 0, c->din, 2, err);
     PRELU_TRY(op_grad_one(c, 0, "PReluGradX", "dx", in, 3, NULL, 0, err));
     return op_grad_one(c, 1, "PReluGradSlope", "dslope", in, 3, NULL, 0, err);
 }
@@ -243,3 +246,101 @@ const op_def op_prelu_grad_slope = {.name = "PReluGradSlope",
                                     .shape = grad_slope_shape,
                                     .prepare = grad_slope_prepare,
                                     .run = grad_slope_run};
+
+/* Both at once. Inputs as above; outputs dx, dslope. Slopes by channel take one pass: each task
+ * sums dslope over its rows, in double, into its part of `shared`; phase 1 adds the parts in order.
+ * All others take the two ways above one after the other, dx last: it may lie where dy does. */
+enum { CHANNELS_PER_TASK = 64 };
+
+typedef struct rows {
+    size_t rows, c, each; /* rows of a task; c = 0: slopes are not by channel */
+} rows;
+
+static rows rows_of(const op_tensor *in)
+{
+    const prelu_shape *slope = &in[2].shape;
+    rows v = {0};
+    op_walk w;
+    op_walk_broadcast(&w, &in[1].shape, &slope, 1);
+    if (w.rank != 2 || w.stride[0][0] != 0 || w.stride[0][1] != 1)
+        return v;
+    v = (rows){.rows = w.size[0], .c = w.size[1]};
+    v.each = v.c < OP_CHUNK / 16 ? OP_CHUNK / v.c : 16;
+    return v;
+}
+
+static prelu_status grad_shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
+                               prelu_err *err)
+{
+    PRELU_TRY(grad_x_shape(n, in, out, err));
+    out[1] = in[2];
+    return op_check_size(&out[1], err);
+}
+
+static prelu_status grad_prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
+                                 op_work *work, prelu_err *err)
+{
+    const rows v = rows_of(in);
+    if (!v.c) {
+        PRELU_TRY(grad_slope_prepare(inst, in, out + 1, work, err));
+        const int last = work->phases++;
+        work->tasks[last] = op_parts(op_count(&in[0].shape), OP_CHUNK);
+        work->flops[last] = 12.0 * (double)OP_CHUNK;
+        if (work->scratch < REPEAT * sizeof(float))
+            work->scratch = REPEAT * sizeof(float);
+        return PRELU_OK;
+    }
+    PRELU_TRY(op_need_f32(inst, in, 0, err));
+    work->phases = 2;
+    work->tasks[0] = op_parts(v.rows, v.each);
+    work->flops[0] = 12.0 * (double)(v.each * v.c);
+    work->tasks[1] = op_parts(v.c, CHANNELS_PER_TASK);
+    work->flops[1] = 8.0 * (double)(work->tasks[0] * CHANNELS_PER_TASK);
+    work->shared = work->tasks[0] * v.c * sizeof(double);
+    return PRELU_OK;
+}
+
+static void grad_rows(const op_exec *x, rows v, size_t task)
+{
+    double *sum = (double *)x->shared + task * v.c;
+    size_t begin, end;
+    op_part(v.rows, v.each, task, &begin, &end);
+    memset(sum, 0, v.c * sizeof *sum);
+    x->op->krn->passes_f32->prelu_grad(
+        (float *)x->out[0].data + begin * v.c, sum, (const float *)x->in[0].data + begin * v.c,
+        (const float *)x->in[1].data + begin * v.c, x->in[2].data, end - begin, v.c);
+}
+
+static void grad_run(const op_exec *x, int phase, size_t task, void *scratch)
+{
+    const rows v = rows_of(x->in);
+    float *dslope = x->out[1].data;
+    size_t begin, end;
+    if (!v.c && phase + 1 < x->work->phases) {
+        op_exec slope = *x;
+        slope.out = x->out + 1;
+        grad_slope_run(&slope, phase, task, scratch);
+    } else if (!v.c) {
+        grad_x_run(x, phase, task, scratch);
+    } else if (phase == 0) {
+        grad_rows(x, v, task);
+    } else {
+        op_part(v.c, CHANNELS_PER_TASK, task, &begin, &end);
+        for (size_t j = begin; j < end; j++) {
+            double sum = 0;
+            for (size_t p = 0; p < x->work->tasks[0]; p++)
+                sum += ((const double *)x->shared)[p * v.c + j];
+            dslope[j] = (float)sum;
+        }
+    }
+}
+
+const op_def op_prelu_grad = {.name = "PReluGrad",
+                              .min_in = 3,
+                              .max_in = 3,
+                              .min_out = 2,
+                              .max_out = 2,
+                              .in_place = true,
+                              .shape = grad_shape,
+                              .prepare = grad_prepare,
+                              .run = grad_run};

@@ -10,7 +10,8 @@ typedef struct builder {
     const prelu_graph *net;
     prelu_graph *g;
     prelu_value *map; /* net value -> value of g, PRELU_NONE if not (yet) copied */
-    bool *needed;     /* net nodes */
+    bool *needed;     /* net nodes that are still to be copied */
+    prelu_value logits;
     prelu_value *outputs;
     int n_outputs;
     int64_t dropouts;
@@ -85,11 +86,45 @@ static prelu_status copy_constant(builder *b, prelu_value v, prelu_role role)
     return is_trained(role) ? add_param(b, v, role) : PRELU_OK;
 }
 
+/* One value for each of `count` channels of (n,c,h,w). */
+static bool is_per_channel(const prelu_shape *s, size_t count)
+{
+    const int axis = s->rank - 3;
+    for (int i = 0; i < s->rank; i++)
+        if (s->dim[i] != (i == axis ? (int64_t)count : 1))
+            return false;
+    return axis >= 0;
+}
+
+/* The PReLU with trained slopes by channel that is all that reads this norm, or -1: the two become
+ * one node, which saves a pass over the map forward and two backward. */
+static int prelu_behind(const builder *b, const prelu_node *n, size_t count)
+{
+    const prelu_graph *net = b->net;
+    int reader = -1;
+    if (b->logits == n->out[0])
+        return -1;
+    for (int i = 0; i < net->n_nodes; i++)
+        for (int k = 0; b->needed[i] && k < net->nodes[i].n_in; k++)
+            if (net->nodes[i].in[k] == n->out[0]) {
+                if (reader >= 0 || k > 0)
+                    return -1;
+                reader = i;
+            }
+    if (reader < 0 || strcmp(net->nodes[reader].op, "PRelu") != 0)
+        return -1;
+    const prelu_value_info *slope = &net->values[net->nodes[reader].in[1]];
+    return slope->is_constant && slope->role == PRELU_ROLE_SLOPE &&
+                   is_per_channel(&slope->shape, count)
+               ? reader
+               : -1;
+}
+
 static prelu_status copy_batch_norm(builder *b, const prelu_node *n)
 {
     tr_norm *norm = &b->t->norms[b->t->n_norms];
     const prelu_graph *net = b->net;
-    prelu_value in[3], out[3];
+    prelu_value in[4], out[3];
     prelu_attr epsilon = PRELU_FLOAT("epsilon", prelu_node_float(n, "epsilon", 1e-5f));
     for (int i = 1; i < 5; i++)
         if (n->n_in < 5 || !net->values[n->in[i]].is_constant ||
@@ -99,15 +134,23 @@ static prelu_status copy_batch_norm(builder *b, const prelu_node *n)
                               n->name);
     PRELU_TRY(copy_constant(b, n->in[1], PRELU_ROLE_SCALE));
     PRELU_TRY(copy_constant(b, n->in[2], PRELU_ROLE_SCALE));
+    PRELU_TRY(prelu_shape_count(&net->values[n->in[3]].shape, &norm->count, b->err));
+    const int prelu = prelu_behind(b, n, norm->count);
+    if (prelu >= 0)
+        PRELU_TRY(copy_constant(b, net->nodes[prelu].in[1], PRELU_ROLE_NONE));
     for (int i = 0; i < 3; i++)
         in[i] = b->map[n->in[i]];
-    PRELU_TRY(
-        prelu_graph_add(b->g, "BatchNormTrain", n->name, in, 3, &epsilon, 1, NULL, out, 3, b->err));
-    b->map[n->out[0]] = out[0];
-    *norm = (tr_norm){.net_mean = n->in[3], .net_var = n->in[4], .x = in[0]};
+    in[3] = prelu >= 0 ? b->map[net->nodes[prelu].in[1]] : PRELU_NONE;
+    PRELU_TRY(prelu_graph_add(b->g, "BatchNormTrain", n->name, in, prelu >= 0 ? 4 : 3, &epsilon, 1,
+                              NULL, out, 3, b->err));
+    b->map[prelu >= 0 ? net->nodes[prelu].out[0] : n->out[0]] = out[0];
+    if (prelu >= 0)
+        b->needed[prelu] = false;
+    norm->net_mean = n->in[3];
+    norm->net_var = n->in[4];
+    norm->x = in[0];
     norm->batch_mean = out[1];
     norm->batch_var = out[2];
-    PRELU_TRY(prelu_shape_count(&net->values[n->in[3]].shape, &norm->count, b->err));
     size_t count = 0;
     PRELU_TRY(prelu_shape_count(&net->values[n->in[4]].shape, &count, b->err));
     if (count != norm->count)
@@ -258,7 +301,7 @@ static prelu_status plan(builder *b)
 
 prelu_status tr_build(prelu_trainer *t, const prelu_graph *net, prelu_value logits, prelu_err *err)
 {
-    builder b = {.t = t, .net = net, .err = err};
+    builder b = {.t = t, .net = net, .logits = logits, .err = err};
     prelu_value labels = PRELU_NONE;
     size_t values = (size_t)net->n_values, nodes = (size_t)net->n_nodes;
     prelu_status st;

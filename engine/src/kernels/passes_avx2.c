@@ -1,0 +1,3 @@
+#include "kernels/passes_loops.h"
+
+const krn_passes krn_passes_f32__avx2 = KRN_PASSES_TABLE("avx2");
