@@ -280,3 +280,14 @@ prelu_status mdl_precision_parse(const char *text, double *int8fc_agrees, prelu_
     *int8fc_agrees = part;
     return PRELU_OK;
 }
+
+double mdl_figure_top1(const char *training, const char *mode)
+{
+    char key[64];
+    snprintf(key, sizeof key, "val_top1_%s", mode);
+    json_t *root = training ? json_loads(training, 0, NULL) : NULL;
+    const json_t *v = json_object_get(json_object_get(root, "figures"), key);
+    const double top1 = json_is_number(v) ? json_number_value(v) : -1;
+    json_decref(root);
+    return top1;
+}

@@ -54,6 +54,10 @@ PRELU_MUST_CHECK prelu_status mdl_labels_text(char **json, const prelu_label *la
 PRELU_MUST_CHECK prelu_status mdl_labels_lines(prelu_label **out, int classes, const char *text,
                                                prelu_err *err);
 
+/** figures.val_top1_<mode> of prelu.training; below 0 if it is not there. @param training or NULL
+ */
+double mdl_figure_top1(const char *training, const char *mode);
+
 /** The digest of prelu_model_make_check. @param pool may be NULL. @return E_NOMEM. */
 PRELU_MUST_CHECK prelu_status mdl_weights_digest(const prelu_graph *g, prelu_pool *pool,
                                                  char out[MDL_DIGEST_TEXT], prelu_err *err);

@@ -114,23 +114,3 @@ prelu_status prelu_test_resolve(prelu_test *t, const prelu_model *m, const prelu
                               t->scales[i], p->crop, PRELU_MAX_SIDE, p->crop);
     return PRELU_OK;
 }
-
-size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, int height)
-{
-    const int crop = m->preprocess.crop;
-    prelu_plan_cost one, all;
-    double units = 0;
-    if (!takes_scales(t->mode))
-        return t->mode == PRELU_MODE_10VIEW ? 10 : 1;
-    /* a picture of crop size is one window: the work of a centre view */
-    if (!t->dense || prelu_plan_measure(t->dense, crop, crop, &one, NULL) || one.macs <= 0)
-        return 1;
-    for (int i = 0; i < t->n_scales; i++) {
-        int w, h;
-        if (prelu_resized_size(width, height, t->scales[i], NULL, &w, &h, NULL) ||
-            prelu_plan_measure(t->dense, h, w, &all, NULL))
-            return 1;
-        units += 2 * all.macs / one.macs;
-    }
-    return units < 1 ? 1 : (size_t)units + ((double)(size_t)units < units);
-}

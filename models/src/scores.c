@@ -4,10 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* One pass of prelu_views_run: a picture of 640 x 480 and its mirror image, or ten views of 224 x
- * 224, or as many smaller ones as have the pixels, so that weights are reused and activations stay
- * bounded. Scores do not depend on it. */
-#define PASS_PIXELS ((size_t)2 * 640 * 480)
+/* Views of one pass, however small. */
 enum { PASS_VIEWS = 64 };
 
 /* Which views run together, and where their rows go. */
@@ -74,7 +71,7 @@ static prelu_status run_passes(prelu_session *s, const passes *p, prelu_err *err
     for (size_t i = 0; i < p->n; i++) {
         const prelu_view *v = &p->views[i];
         size_t pick[PASS_VIEWS], n = 0;
-        size_t most = PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
+        size_t most = PRELU_PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
         most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
         for (size_t k = i; k < p->n && n < most && !p->done[i]; k++)
             if (!p->done[k] && same_size(v, &p->views[k]))

@@ -105,6 +105,7 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
         return prelu_fail(err, st, "model %s: %s", m->name,
                           why.text[0] ? why.text : prelu_status_text(st));
     prelu_model_drop_weights(m->model);
+    prelu_model_mode_order(m->model, m->order);
     m->precision = prelu_precision_name(precision);
     return PRELU_OK;
 }

@@ -16,8 +16,11 @@ typedef struct srv_model {
     prelu_plan *dense;  /* for whole pictures; NULL where the network cannot be tested so */
     char no_dense[256]; /* why not: names the node */
     double load_seconds;
-    int index;               /* in the registry */
-    char group[2][2];        /* addresses that name batches: [dense][average] */
+    int index;                     /* in the registry */
+    char group[2][2];              /* addresses that name batches: [dense][average] */
+    prelu_rate rate;               /* measured at start */
+    prelu_mode order[PRELU_MODES]; /* most accurate first, for mode auto */
+    _Atomic int64_t drift; /* measured / predicted time of runs, smoothed, in 1/1024; 0 = not yet */
     _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */
 } srv_model;
 

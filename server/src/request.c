@@ -20,7 +20,8 @@ typedef struct request {
     const srv_entry *entry;
     prelu_test tests[PRELU_MAX_MEMBERS]; /* resolved with the entry's models */
     size_t top_k;
-    bool heat, png; /* a heatmap is asked for; as a picture */
+    double budget_ms; /* of mode auto, whose tests are chosen picture by picture; 0 = not auto */
+    bool heat, png;   /* a heatmap is asked for; as a picture */
     int heat_class;
     bool multipart;
     atomic_int refs;
@@ -88,7 +89,7 @@ static prelu_status resolve(request *r, const prelu_test *test, prelu_err *err)
 static prelu_status check_keys(const srv_query *q, prelu_err *err)
 {
     static const char *const known[] = {"top_k",   "mode",    "scales", "model",
-                                        "average", "heatmap", "format"};
+                                        "average", "heatmap", "format", "budget_ms"};
     for (int i = 0; i < q->n; i++) {
         bool ok = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
@@ -96,8 +97,24 @@ static prelu_status check_keys(const srv_query *q, prelu_err *err)
         if (!ok)
             return prelu_fail(err, PRELU_E_ARG,
                               "unknown query parameter; known are top_k, mode, scales, model, "
-                              "average, heatmap, format");
+                              "average, heatmap, format, budget_ms");
     }
+    return PRELU_OK;
+}
+
+/* mode=auto and its budget. */
+static prelu_status read_auto(request *r, const srv_query *q, bool chosen, prelu_err *err)
+{
+    const char *budget = srv_query_get(q, "budget_ms");
+    long ms;
+    if (chosen != (budget != NULL))
+        return prelu_fail(err, PRELU_E_ARG, "mode=auto and budget_ms go together");
+    if (!chosen)
+        return PRELU_OK;
+    PRELU_TRY(srv_query_number(&ms, "budget_ms", budget, 1, 3600000, err));
+    if (srv_query_get(q, "scales"))
+        return prelu_fail(err, PRELU_E_ARG, "mode auto takes no sizes");
+    r->budget_ms = (double)ms;
     return PRELU_OK;
 }
 
@@ -107,8 +124,13 @@ static prelu_status read_test(request *r, const srv_query *q, prelu_err *err)
     const char *mode = srv_query_get(q, "mode"), *average = srv_query_get(q, "average");
     prelu_test t = {.mode = (prelu_mode)r->app->config->mode};
     prelu_err ignored = {0};
-    if (mode && prelu_mode_parse(&t.mode, mode, &ignored))
-        return prelu_fail(err, PRELU_E_ARG, "mode is not one of center, 10view, dense, multiscale");
+    const bool chosen = mode && strcmp(mode, "auto") == 0;
+    PRELU_TRY(read_auto(r, q, chosen, err));
+    if (chosen)
+        t.mode = PRELU_MODE_CENTER;
+    else if (mode && prelu_mode_parse(&t.mode, mode, &ignored))
+        return prelu_fail(err, PRELU_E_ARG,
+                          "mode is not one of center, 10view, dense, multiscale, auto");
     if (average && prelu_average_parse(&t.average, average, &ignored))
         return prelu_fail(err, PRELU_E_ARG, "average is neither prob nor logit");
     if (srv_query_get(q, "scales"))
@@ -272,11 +294,22 @@ static srv_json *predictions(const request *r, const srv_task *t)
     return list;
 }
 
+static srv_json *choice(const request *r, const srv_task *t)
+{
+    srv_json *o = srv_json_object();
+    srv_json_set_real(o, "budget_ms", r->budget_ms);
+    srv_json_set_real(o, "predicted_ms", rounded(t->choice.ms));
+    srv_json_set_bool(o, "fits", t->choice.fits);
+    return o;
+}
+
 static void set_result(srv_json *o, const request *r, const srv_task *t, double total)
 {
     srv_json *image = srv_json_object(), *timing = srv_json_object();
     srv_json_set_text(o, "model", r->entry->name);
-    srv_json_set_text(o, "mode", prelu_mode_name(r->tests[0].mode));
+    srv_json_set_text(o, "mode", prelu_mode_name(t->runs[0].test.mode));
+    if (r->budget_ms > 0)
+        srv_json_set(o, "auto", choice(r, t));
     srv_json_set_int(o, "views", (int64_t)t->n_rows);
     srv_json_set(o, "predictions", predictions(r, t));
     if (r->heat)
@@ -350,6 +383,9 @@ static void add_headers(const request *r, srv_reply *reply, double total)
         queue = fmax(queue, t->queue_ms);
         infer = fmax(infer, t->infer_ms);
     }
+    if (!r->multipart && !r->tasks[0].err.code)
+        srv_reply_header(reply, "X-Mode", "%s%s", prelu_mode_name(r->tasks[0].runs[0].test.mode),
+                         r->budget_ms > 0 && !r->tasks[0].choice.fits ? "; over budget" : "");
     srv_reply_header(reply, "X-Model", "%s@%s sha256:%s", r->entry->name, r->entry->version,
                      r->entry->sha256);
     srv_reply_header(reply, "Server-Timing",
@@ -422,22 +458,47 @@ static void task_done(srv_task *t)
 
 /* ---- after the body ---- */
 
+/* Mode auto: what the budget leaves after decoding is the models'. */
+static bool choose(const request *r, srv_task *t, prelu_test *tests, const prelu_jpeg_info *info)
+{
+    const srv_entry *e = r->entry;
+    prelu_costed members[PRELU_MAX_MEMBERS];
+    prelu_err ignored = {0};
+    for (int i = 0; i < e->n; i++)
+        members[i] = (prelu_costed){e->members[i]->model, e->members[i]->dense,
+                                    srv_model_rate(e->members[i])};
+    const double prepare = srv_workers_prepare_ms(r->app->workers, info->width, info->height);
+    if (prelu_test_choose(tests, members, (size_t)e->n, e->members[0]->order,
+                          r->budget_ms - prepare, info->width, info->height, &t->choice, &ignored))
+        return false;
+    t->choice.ms += prepare;
+    return true;
+}
+
 /* The work of each model; of a whole picture that depends on its size. One that cannot be read
  * costs nothing later. */
 static void fill_runs(request *r, srv_task *t)
 {
     const prelu_image_limits limits = {.max_pixels = (size_t)r->app->config->max_pixels};
+    const bool sized = r->tests[0].dense || r->budget_ms > 0;
     prelu_jpeg_info info = {.width = 1, .height = 1};
+    prelu_test tests[PRELU_MAX_MEMBERS];
     prelu_err ignored = {0};
-    const bool unread = r->tests[0].dense &&
-                        prelu_jpeg_probe(&info, t->jpeg, t->len, &limits, &ignored) != PRELU_OK;
+    bool known = !sized || prelu_jpeg_probe(&info, t->jpeg, t->len, &limits, &ignored) == PRELU_OK;
+    memcpy(tests, r->tests, sizeof tests);
+    if (known && r->budget_ms > 0)
+        known = choose(r, t, tests, &info);
     t->n_runs = (size_t)r->entry->n;
     for (size_t i = 0; i < t->n_runs; i++) {
         srv_run *run = &t->runs[i];
+        const prelu_model *m = r->entry->members[i]->model;
+        prelu_work work;
         run->model = r->entry->members[i];
-        run->test = r->tests[i];
-        run->work.units =
-            unread ? 1 : prelu_test_units(&run->test, run->model->model, info.width, info.height);
+        run->test = known ? tests[i] : r->tests[i];
+        run->work.units = known ? prelu_test_units(&run->test, m, info.width, info.height) : 1;
+        if (known &&
+            prelu_test_work(&work, &run->test, m, info.width, info.height, &ignored) == PRELU_OK)
+            run->predicted_ms = prelu_rate_ms(&run->model->rate, &work);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "worker.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
+#include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct srv_workers {
     size_t scheduled;      /* batch jobs in the pool's queue that have not begun */
     atomic_size_t unbegun; /* prepare jobs in the pool's queue */
     atomic_size_t active;
+    _Atomic int64_t pixel_ps; /* to decode and resize a pixel, smoothed, picoseconds; 0 = not yet */
     srv_alarm delay;
     slot *slots[MAX_SLOTS];
 };
@@ -200,6 +202,13 @@ static prelu_status prepare(srv_workers *w, srv_task *t, prelu_err *err)
     return PRELU_OK;
 }
 
+static void learn_prepare(srv_workers *w, const srv_task *t)
+{
+    const double ms = t->decode_ms + t->prepare_ms, pixels = (double)t->info.width * t->info.height;
+    const int64_t one = (int64_t)(fmin(ms / pixels, 1) * 1e9), old = atomic_load(&w->pixel_ps);
+    atomic_store(&w->pixel_ps, old ? old + (one - old) / 8 : one);
+}
+
 static void prepare_job(void *ctx)
 {
     srv_task *t = ctx;
@@ -221,6 +230,7 @@ static void prepare_job(void *ctx)
     }
     srv_metrics_stage(w->metrics, SRV_STAGE_DECODE, t->decode_ms * 1e-3);
     srv_metrics_stage(w->metrics, SRV_STAGE_PREPARE, t->prepare_ms * 1e-3);
+    learn_prepare(w, t);
     atomic_store(&t->left, n);
     for (size_t i = 0; i < n; i++) /* the last may end the task */
         srv_queue_push(&w->queue, &t->runs[i].work);
@@ -262,6 +272,31 @@ static totals totals_of(srv_run *const *runs, size_t n)
     return all;
 }
 
+/* How far the prediction was off: what a loaded machine takes is not what it took at start. */
+static void learn(srv_model *m, srv_run *const *runs, size_t n, double ms)
+{
+    double predicted = 0;
+    for (size_t i = 0; i < n; i++)
+        predicted += runs[i]->predicted_ms;
+    if (predicted <= 0)
+        return;
+    const int64_t off = (int64_t)(fmin(ms / predicted, 1000) * 1024) + 1;
+    const int64_t old = atomic_load(&m->drift);
+    atomic_store(&m->drift, old ? old + (off - old) / 8 : off);
+}
+
+prelu_rate srv_model_rate(const srv_model *m)
+{
+    const int64_t drift = atomic_load(&m->drift);
+    const double f = drift ? (double)drift / 1024 : 1;
+    return (prelu_rate){m->rate.unit_ms * f, m->rate.pass_ms * f};
+}
+
+double srv_workers_prepare_ms(const srv_workers *w, int width, int height)
+{
+    return (double)atomic_load(&w->pixel_ps) * 1e-9 * width * height;
+}
+
 /* Views of n pictures of one model and one plan through the slot's session; scores in order into
  * slot->scores. */
 static prelu_status run_views(slot *s, srv_run **runs, size_t n, prelu_err *err)
@@ -289,7 +324,9 @@ static prelu_status run_views(slot *s, srv_run **runs, size_t n, prelu_err *err)
     int64_t start = srv_now();
     PRELU_TRY(prelu_views_run(*session, s->views, all.views, runs[0]->test.average,
                               m->model->classes, s->scores, all.rows, err));
-    int64_t unit = (srv_now() - start) / (int64_t)all.units, old = atomic_load(&m->unit_ns);
+    const int64_t took = srv_now() - start;
+    learn(m, runs, n, (double)took * 1e-6);
+    int64_t unit = took / (int64_t)all.units, old = atomic_load(&m->unit_ns);
     atomic_store(&m->unit_ns, old ? old + (unit - old) / 8 : unit);
     return PRELU_OK;
 }
@@ -538,7 +575,7 @@ static prelu_status warm_model(slot *s, srv_model *m, prelu_err *err)
         st = run_views(s, &one, 1, err);
     }
     prelu_free(gray);
-    return st;
+    return st ? st : prelu_rate_measure(&m->rate, s->session[m->index], m->model, err);
 }
 
 static void warm_up_job(void *ctx)

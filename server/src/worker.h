@@ -17,7 +17,8 @@ typedef struct srv_workers srv_workers;
 typedef struct srv_run {
     srv_work work; /* its units are to be filled in: prelu_test_units */
     srv_model *model;
-    prelu_test test; /* resolved */
+    prelu_test test;     /* resolved */
+    double predicted_ms; /* of the run alone, by the rate at start; 0 = not known */
 
     /* The workers' own. */
     struct srv_task *task;
@@ -33,9 +34,10 @@ typedef struct srv_task {
     srv_run runs[PRELU_MAX_MEMBERS]; /* more than one: an ensemble, of the same classes */
     size_t n_runs;
     size_t top_k;
-    bool heat, paint; /* make a heatmap, and lay it over the picture */
-    int heat_class;   /* -1: the best one, which it then is */
-    const void *jpeg; /* borrowed until done */
+    bool heat, paint;    /* make a heatmap, and lay it over the picture */
+    prelu_choice choice; /* of mode auto, for the reply */
+    int heat_class;      /* -1: the best one, which it then is */
+    const void *jpeg;    /* borrowed until done */
     size_t len;
     void *owner;
     /** Whether anyone still wants the answer; asked before each costly part. */
@@ -83,6 +85,10 @@ PRELU_MUST_CHECK prelu_status srv_workers_reserve(srv_workers *w, size_t units, 
 void srv_workers_submit(srv_workers *w, srv_task *task);
 /** Seconds until `units` more would fit, by the measured rate; 1..60. */
 int srv_workers_retry_after(srv_workers *w, size_t units);
+/** What the model's work takes now, by its rate at start and how that held since. */
+prelu_rate srv_model_rate(const srv_model *m);
+/** About the time to decode and resize a picture; 0 before the first one. */
+double srv_workers_prepare_ms(const srv_workers *w, int width, int height);
 srv_queue_state srv_workers_look(srv_workers *w);
 /** Tasks submitted and not done. */
 size_t srv_workers_active(srv_workers *w);

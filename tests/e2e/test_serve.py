@@ -384,7 +384,9 @@ def test_malformed_multipart(server, content_type, body):
     "?" + "&".join(f"k{i}=1" for i in range(40)), "?average=mean", "?average=",
     "?heatmap=top1", "?mode=10view&heatmap=1", "?mode=dense&heatmap=", "?mode=dense&heatmap=10",
     "?mode=dense&heatmap=-1", "?mode=dense&heatmap=none", "?format=png", "?format=xml", "?format=",
-], ids=range(25))
+    "?mode=auto", "?budget_ms=5", "?mode=auto&budget_ms=0", "?mode=auto&budget_ms=x", "?mode=auto&budget_ms=",
+    "?mode=auto&budget_ms=3600001", "?mode=auto&budget_ms=9&scales=32", "?mode=auto&budget_ms=9&heatmap=top1",
+], ids=range(33))
 def test_bad_queries(server, query):
     status, answer = server.classify(SMALL, query)
     assert status == 400 and answer["status"] == 400 and isinstance(answer["code"], str)
@@ -400,6 +402,23 @@ def test_several_models(own_server, model):
     a = s.classify(SMALL)[1]
     b = s.classify(SMALL, "?model=second")[1]
     assert a["model"] != b["model"] == "second" and a["predictions"] == b["predictions"]
+
+
+def test_auto_takes_what_the_budget_allows(server):
+    data = jpeg(draw(90, 60, 9))
+    status, headers, body = server.request("POST", "/classify?mode=auto&budget_ms=3600000", data)
+    rich = json.loads(body)
+    assert status == 200 and rich["mode"] == "multiscale" == headers["X-Mode"]
+    assert rich["auto"]["fits"] and 0 < rich["auto"]["predicted_ms"] < 3600000
+    assert rich["predictions"] == server.classify(data, "?mode=multiscale")[1]["predictions"]
+    big = jpeg(draw(1400, 1400, 1)) # the time of decoding alone is above 1 ms
+    server.classify(big)
+    status, headers, body = server.request("POST", "/classify?mode=auto&budget_ms=1", big)
+    poor = json.loads(body)
+    assert status == 200 and poor["mode"] == "center" and headers["X-Mode"] == "center; over budget"
+    assert not poor["auto"]["fits"] and poor["auto"]["predicted_ms"] > 1
+    status, answer = server.classify(data[:50], "?mode=auto&budget_ms=50")
+    assert status == 400 and answer["code"] == "corrupt_image"
 
 
 def test_heatmap(server):

@@ -45,6 +45,18 @@ const char *prelu_test_text(const prelu_test *t, char *buf, size_t len);
  *  one below the model's crop (the picture would hold no window). */
 PRELU_MUST_CHECK prelu_status prelu_test_resolve(prelu_test *t, const prelu_model *m,
                                                  const prelu_plan *dense, prelu_err *err);
+/** One pass of prelu_views_run: a picture of 640 x 480 and its mirror image, or ten views of 224 x
+ *  224, or as many smaller ones as have the pixels, so that weights are reused and activations stay
+ *  bounded. Scores do not depend on it. */
+#define PRELU_PASS_PIXELS ((size_t)2 * 640 * 480)
+/** What a test computes: units of the MACs of one centre view, and how often weights are read. */
+typedef struct prelu_work {
+    double units, passes;
+} prelu_work;
+/** @param t resolved; @param width,height of the picture. @return as prelu_plan_measure. */
+PRELU_MUST_CHECK prelu_status prelu_test_work(prelu_work *out, const prelu_test *t,
+                                              const prelu_model *m, int width, int height,
+                                              prelu_err *err);
 /** Work in units: MACs of all views / MACs of one centre view, rounded up. center 1, 10view 10.
  *  @param t resolved; @param width,height of the picture. 1 for a picture that will be refused. */
 size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, int height);
@@ -142,4 +154,35 @@ PRELU_MUST_CHECK prelu_status prelu_ensemble_rank(const double *const *means, si
                                                   prelu_average average, size_t top_k,
                                                   prelu_prediction *top, double *mean,
                                                   prelu_err *err);
+
+/** What this machine takes for work of one model; milliseconds. */
+typedef struct prelu_rate {
+    double unit_ms, pass_ms;
+} prelu_rate;
+/** Measured with a few gray views. @param s of the plan for views. */
+PRELU_MUST_CHECK prelu_status prelu_rate_measure(prelu_rate *out, prelu_session *s,
+                                                 const prelu_model *m, prelu_err *err);
+double prelu_rate_ms(const prelu_rate *r, const prelu_work *w);
+
+/** Modes, the most accurate first: by the file's own figures (prelu.training, figures,
+ *  val_top1_<mode>) if it has one for each, else multiscale, dense, 10view, center. */
+void prelu_model_mode_order(const prelu_model *m, prelu_mode order[PRELU_MODES]);
+
+/** A model that mode auto may use. */
+typedef struct prelu_costed {
+    const prelu_model *model;
+    const prelu_plan *dense; /* NULL if it has none */
+    prelu_rate rate;
+} prelu_costed;
+typedef struct prelu_choice {
+    double ms; /* predicted */
+    bool fits; /* false: nothing does, the choice is center */
+} prelu_choice;
+/** Mode auto: the first mode of `order` that the n models of an ensemble (or one) can do and whose
+ *  predicted time is within the budget.
+ *  @param tests n, of which `average` is kept; filled with the choice, resolved. */
+PRELU_MUST_CHECK prelu_status prelu_test_choose(prelu_test *tests, const prelu_costed *members,
+                                                size_t n, const prelu_mode order[PRELU_MODES],
+                                                double budget_ms, int width, int height,
+                                                prelu_choice *out, prelu_err *err);
 #endif
