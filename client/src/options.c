@@ -111,6 +111,26 @@ static bool set_model(cli_options *o, const char *v, char *why, size_t why_len)
     return true;
 }
 
+static bool set_average(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    if (strcmp(v, "prob") != 0 && strcmp(v, "logit") != 0) {
+        snprintf(why, why_len, "must be prob or logit");
+        return false;
+    }
+    o->average = v;
+    return true;
+}
+
+static bool set_heatmap(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->heatmap, v, why, why_len);
+}
+
+static bool set_budget(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_count(&o->budget_ms, v, 1, CLI_MAX_BUDGET_MS, why, why_len);
+}
+
 static bool set_jobs(cli_options *o, const char *v, char *why, size_t why_len)
 {
     return parse_count(&o->jobs, v, 1, CLI_MAX_JOBS, why, why_len);
@@ -207,6 +227,11 @@ const cli_option cli_option_table[] = {
      "center, 10view, dense, multiscale or auto (default: the server's choice)", set_mode},
     {"scales", 0, "LIST", NULL, NULL, "shorter sides for dense (one) and multiscale: 256,384",
      set_scales},
+    {"budget-ms", 0, "N", NULL, NULL, "milliseconds a picture may take in mode auto", set_budget},
+    {"average", 0, "WHAT", NULL, NULL, "prob or logit: average after or before the softmax",
+     set_average},
+    {"heatmap", 0, "FILE", NULL, NULL, "of one picture: also write where its best class is (PNG)",
+     set_heatmap},
     {"model", 0, "NAME", NULL, NULL, "model to ask, if the server has several", set_model},
     {"jobs", 'j', "N", "4", NULL, "pictures in flight at once", set_jobs},
     {"timeout", 't', "TIME", "60s", NULL, "limit for one try of one picture: 250ms, 30s, 2m",

@@ -23,6 +23,7 @@ enum {
 #define CLI_MAX_TIMEOUT_S 86400.0
 #define CLI_MAX_MODEL_LEN 128
 #define CLI_MAX_SCALES 8
+#define CLI_MAX_BUDGET_MS 3600000
 
 typedef enum cli_format { CLI_TABLE, CLI_JSON, CLI_CSV } cli_format;
 
@@ -35,6 +36,9 @@ typedef struct cli_options {
     const char *mode; /* NULL: the server's default, as are model, scales and top_k 0 */
     const char *scales;
     const char *model;
+    const char *average;      /* NULL: the server's default */
+    const char *heatmap;      /* NULL: none */
+    unsigned budget_ms;       /* 0: none */
     const char *api_key_file; /* NULL: none, as are the next two */
     const char *unix_socket;
     const char *cacert;

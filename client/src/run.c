@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "heatmap.h"
 #include "http_client.h"
 #include "meter.h"
 #include "output.h"
@@ -319,16 +320,21 @@ static void build_query(cli_bytes *query, const cli_options *o)
     cli_bytes_init(query, 0);
     if (o->top_k)
         cli_bytes_add_fmt(query, "&top_k=%u", o->top_k);
-    if (o->mode)
-        cli_bytes_add_fmt(query, "&mode=%s", o->mode);
+    if (o->mode || o->heatmap)
+        cli_bytes_add_fmt(query, "&mode=%s", o->mode ? o->mode : "dense");
+    if (o->budget_ms)
+        cli_bytes_add_fmt(query, "&budget_ms=%u", o->budget_ms);
+    if (o->average)
+        cli_bytes_add_fmt(query, "&average=%s", o->average);
     if (o->scales)
         cli_bytes_add_fmt(query, "&scales=%s", o->scales);
     if (o->model)
         cli_bytes_add_fmt(query, "&model=%s", o->model);
 }
 
-/* @return CLI_EXIT_OK with r->http set, else an exit code with the reason printed. */
-static int connect_runner(runner *r, unsigned slots)
+/* @param more  of the query, or "". @return CLI_EXIT_OK with r->http set, else an exit code with
+ * the reason printed. */
+static int connect_runner(runner *r, unsigned slots, const char *more)
 {
     const cli_options *o = r->o;
     cli_bytes key = {0};
@@ -343,6 +349,7 @@ static int connect_runner(runner *r, unsigned slots)
     if (o->api_key_file && !read_key(o->api_key_file, &key, r->err))
         return CLI_EXIT_USAGE;
     build_query(&query, o);
+    cli_bytes_add_str(&query, more);
     r->http = cli_http_create(
         &(cli_http_config){
             .server = o->server,
@@ -366,6 +373,22 @@ static int connect_runner(runner *r, unsigned slots)
         fputs("prelu-classify: warning: the API key crosses the network unencrypted (use https)\n",
               r->err);
     return CLI_EXIT_OK;
+}
+
+/* A second request: an answer is either JSON or a picture. */
+static int save_heatmap(runner *r)
+{
+    char why[512] = "";
+    const char *to = r->o->heatmap;
+    int code = connect_runner(r, 1, "&heatmap=top1&format=png");
+
+    if (!code && !cli_heatmap_save(r->http, r->files.items[0].path, to, why, sizeof why)) {
+        fprintf(r->err, "prelu-classify: --heatmap: %s\n", why);
+        code = CLI_EXIT_FAILED;
+    }
+    if (!code && !r->o->quiet)
+        fprintf(r->err, "wrote %s\n", to);
+    return code;
 }
 
 static size_t widest_name(const cli_file_list *files, bool utf8)
@@ -429,8 +452,13 @@ int cli_run(const cli_options *o, bool utf8, FILE *out, FILE *err)
         fprintf(err, "prelu-classify: %s\n", why);
         return CLI_EXIT_SOFTWARE;
     }
+    if (o->heatmap && (r.files.count != 1 || strcmp(r.files.items[0].path, "-") == 0)) {
+        fputs("prelu-classify: --heatmap is of one picture, in a file\n", err);
+        code = CLI_EXIT_USAGE;
+        goto out;
+    }
     r.window_len = (size_t)o->jobs * WINDOW_PER_JOB;
-    code = connect_runner(&r, o->jobs < r.files.count ? o->jobs : (unsigned)r.files.count);
+    code = connect_runner(&r, o->jobs < r.files.count ? o->jobs : (unsigned)r.files.count, "");
     if (code)
         goto out;
     r.window = calloc(r.window_len, sizeof *r.window);
@@ -446,6 +474,8 @@ int cli_run(const cli_options *o, bool utf8, FILE *out, FILE *err)
     abandon_rest(&r);
     written = cli_output_end(&r.output);
     code = report(&r, written, url);
+    if (o->heatmap && !code)
+        code = save_heatmap(&r);
 out:
     cli_http_destroy(&r.http);
     free(r.window);

@@ -89,17 +89,56 @@ function showAnswer(card, answer, note) {
   card.querySelector('.note').textContent = note;
 }
 
+// The scores of windows over the picture, as the server paints them: blue, yellow, red.
+async function showHeat(card, blob, heat) {
+  const picture = await createImageBitmap(blob, { imageOrientation: 'from-image' });
+  const scale = Math.min(1, 512 / Math.max(picture.width, picture.height));
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.max(1, Math.round(picture.width * scale));
+  canvas.height = Math.max(1, Math.round(picture.height * scale));
+  const map = document.createElement('canvas');
+  map.width = heat.cols;
+  map.height = heat.rows;
+  const ramp = [[0, 0, 160], [0, 160, 255], [255, 220, 0], [255, 0, 0]];
+  const pixels = map.getContext('2d').createImageData(heat.cols, heat.rows);
+  const most = heat.scores.reduce((a, b) => Math.max(a, b), 0) || 1;
+  heat.scores.forEach((score, k) => {
+    const v = score / most;
+    const i = Math.min(2, Math.floor(v * 3));
+    for (let c = 0; c < 3; c++) {
+      pixels.data[4 * k + c] = ramp[i][c] + (v * 3 - i) * (ramp[i + 1][c] - ramp[i][c]);
+    }
+    pixels.data[4 * k + 3] = 255 * 0.7 * Math.sqrt(v);
+  });
+  map.getContext('2d').putImageData(pixels, 0, 0);
+  const pen = canvas.getContext('2d');
+  const [x0, y0, x1, y1] = heat.box.map((v) => v * scale);
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  pen.imageSmoothingQuality = 'high';
+  pen.drawImage(map, x0, y0, x1 - x0, y1 - y0);
+  picture.close();
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', `where ${heat.label || heat.id || `class ${heat.class}`} scores`);
+  canvas.title = canvas.getAttribute('aria-label');
+  card.querySelector('img').after(canvas);
+}
+
 async function classify(file, mine) {
   const card = makeCard(file);
   try {
     const { blob, note } = await asJpeg(file);
-    const reply = await fetch(`/classify?mode=${mode()}`, {
+    const windows = mode() === 'dense' || mode() === 'multiscale';
+    const reply = await fetch(`/classify?mode=${mode()}${windows ? '&heatmap=top1' : ''}`, {
       method: 'POST', body: blob, headers: { 'Content-Type': 'image/jpeg' },
     });
     const answer = await reply.json();
     if (mine !== round) return;
-    if (reply.ok) showAnswer(card, answer, note);
-    else showFailure(card, answer.error);
+    if (!reply.ok) {
+      showFailure(card, answer.error);
+      return;
+    }
+    showAnswer(card, answer, note);
+    if (answer.heatmap) await showHeat(card, blob, answer.heatmap);
   } catch (e) {
     if (mine === round) showFailure(card, e.message || String(e));
   }

@@ -232,6 +232,42 @@ def test_query_says_only_what_was_asked_for(client, serve, picture):
     assert stub.requests[0][0] == "/prefix/classify?top_k=3&mode=10view&model=a.b-c_1"
 
 
+def test_query_of_auto_and_logit(client, serve, picture):
+    stub = serve()
+    client("-s", stub.url, "-m", "auto", "--budget-ms", "50", "--average", "logit", picture)
+    assert stub.requests[0][0] == "/classify?mode=auto&budget_ms=50&average=logit"
+
+
+def test_heatmap_is_a_second_request(client, serve, picture, tmp_path):
+    png = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+    def answer(body, nth):
+        return result() if nth == 1 else (200, {"Content-Type": "image/png"}, png)
+
+    stub, out = serve(answer), tmp_path / "heat.png"
+    done = client("-s", stub.url, "--heatmap", out, picture)
+    assert done.returncode == 0 and b"heat.png" in done.stderr, done.stderr
+    assert out.read_bytes() == png
+    assert [r[0] for r in stub.requests] == ["/classify?mode=dense",
+                                             "/classify?mode=dense&heatmap=top1&format=png"]
+    assert [r[2] for r in stub.requests] == [picture.read_bytes()] * 2
+
+
+def test_heatmap_that_does_not_come(client, serve, picture, tmp_path):
+    def answer(body, nth):
+        return result() if nth == 1 else refusal(400, "bad_query", "a heatmap needs mode dense")
+
+    out = tmp_path / "heat.png"
+    done = client("-s", serve(answer).url, "-m", "center", "--heatmap", out, picture)
+    assert done.returncode == 1 and b"needs mode dense" in done.stderr and not out.exists()
+    done = client("-s", serve().url, "--heatmap", out, picture) # JSON instead of a picture
+    assert done.returncode == 1 and b"no picture" in done.stderr and not out.exists()
+    done = client("-s", serve().url, "--heatmap", out, picture, picture)
+    assert done.returncode == 64 and b"one picture" in done.stderr
+    done = client("-s", serve().url, "--heatmap", tmp_path / "none" / "heat.png", picture)
+    assert done.returncode == 1
+
+
 def test_server_from_the_environment_and_without_scheme(client, serve, picture):
     stub = serve()
     assert client(picture, env={"PRELU_SERVER": stub.url}).returncode == 0
