@@ -1,5 +1,7 @@
 #include "augment.h"
+#include "gauss.h"
 #include "prelu/image.h"
+#include <math.h>
 
 /* splitmix64's finaliser: a bijection with full avalanche. */
 static uint64_t mix(uint64_t z)
@@ -24,7 +26,21 @@ static uint64_t below(uint64_t random, uint64_t n)
     return (uint64_t)((__uint128_t)random * n >> 64);
 }
 
-enum { DRAW_SCALE, DRAW_X, DRAW_Y, DRAW_FLIP };
+enum { DRAW_SCALE, DRAW_X, DRAW_Y, DRAW_FLIP, DRAW_COLOUR };
+
+/* Pixels are whole numbers, so the shift may be one too. */
+static void draw_colour(const mdl_augment *a, uint64_t epoch, uint64_t picture, int shift[3])
+{
+    float times[3];
+    mdl_gauss_fill(times, 3, a->colour, mdl_augment_random(a->seed, epoch, picture, DRAW_COLOUR),
+                   "colour");
+    for (int c = 0; c < 3; c++) {
+        double sum = 0;
+        for (int i = 0; i < 3; i++)
+            sum += (double)times[i] * (double)a->directions[i][c];
+        shift[c] = (int)lround(fmin(fmax(sum, -255), 255));
+    }
+}
 
 prelu_status mdl_augment_draw(const mdl_augment *a, uint64_t epoch, uint64_t picture, int width,
                               int height, mdl_choice *out, prelu_err *err)
@@ -45,6 +61,8 @@ prelu_status mdl_augment_draw(const mdl_augment *a, uint64_t epoch, uint64_t pic
         uint64_t drawn = a->alternate ? 0 : epoch, turned = a->alternate ? epoch & 1 : 0;
         c.mirror = (mdl_augment_random(a->seed, drawn, picture, DRAW_FLIP) >> 63) != turned;
     }
+    if (a->colour > 0)
+        draw_colour(a, epoch, picture, c.shift);
     *out = c;
     return PRELU_OK;
 }

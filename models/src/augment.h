@@ -14,12 +14,17 @@ typedef struct mdl_augment {
     bool flip;                /* mirrored with probability 1/2 */
     uint64_t seed;
     bool alternate; /* with flip: drawn for the first epoch, then every other one */
+    /* Colour altering (Krizhevsky et al. 2012): to every pixel of a view is added the sum of
+     * directions i times N(0, colour^2); 0 = none. */
+    double colour;
+    float directions[3][3];
 } mdl_augment;
 
 typedef struct mdl_choice {
     int width, height; /* of the whole resized picture */
     int x, y;          /* of the crop in it */
     bool mirror;
+    int shift[3]; /* added to R, G, B */
 } mdl_choice;
 
 /** One draw for `picture` of size width x height in `epoch`.

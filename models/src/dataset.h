@@ -72,10 +72,16 @@ PRELU_MUST_CHECK prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i,
 PRELU_MUST_CHECK prelu_status mdl_dataset_digest(const mdl_dataset *const *sets, int n,
                                                  prelu_pool *pool, char *text, prelu_err *err);
 
-/** Mean and standard deviation per channel (0..255) over at most `sample` evenly spaced pictures,
+/** Of a data set's pixels, 0..255. */
+typedef struct mdl_statistics {
+    float mean[3], std[3];
+    float colour[3][3]; /* principal directions of RGB, each of its standard deviation's length */
+} mdl_statistics;
+
+/** Statistics over at most `sample` evenly spaced pictures,
  *  each picture weighted alike; unreadable ones are left out. The same result on any number of
  *  threads. @return E_FORMAT if none is readable; E_NOMEM. */
 PRELU_MUST_CHECK prelu_status mdl_dataset_statistics(const mdl_dataset *d, size_t sample,
-                                                     prelu_pool *pool, float mean[3], float std[3],
+                                                     prelu_pool *pool, mdl_statistics *out,
                                                      prelu_err *err);
 #endif

@@ -1,6 +1,7 @@
 /* Reading a data set's pictures: bytes, pixels, digest, statistics. */
 #include "dataset.h"
 #include "digest.h"
+#include "eigen.h"
 #include "file.h"
 #include "prelu/mem.h"
 #include <inttypes.h>
@@ -193,7 +194,8 @@ prelu_status mdl_dataset_digest(const mdl_dataset *const *sets, int n, prelu_poo
 /* ---- statistics ---- */
 
 typedef struct moments {
-    double sum[3], square[3]; /* of one picture, divided by its pixels */
+    double sum[3],
+        product[3][3]; /* of one picture, divided by its pixels; k <= c of product[c][k] */
     bool good;
 } moments;
 
@@ -208,30 +210,50 @@ static void moments_task(void *ctx, size_t i, int worker)
     moments_work *w = ctx;
     moments *m = &w->m[i];
     prelu_image img = {0};
-    uint64_t sum[3] = {0}, square[3] = {0};
+    uint64_t sum[3] = {0}, product[3][3] = {{0}};
     (void)worker;
     if (mdl_dataset_decode(w->d, i * w->d->n_pictures / w->sample, &img, NULL))
         return;
     for (int y = 0; y < img.height; y++) {
-        const uint8_t *row = img.data + (size_t)y * img.stride;
-        for (int x = 0; x < 3 * img.width; x++) {
-            sum[x % 3] += row[x];
-            square[x % 3] += (uint64_t)row[x] * row[x];
-        }
+        const uint8_t *pixel = img.data + (size_t)y * img.stride;
+        for (int x = 0; x < img.width; x++, pixel += 3)
+            for (int c = 0; c < 3; c++) {
+                sum[c] += pixel[c];
+                for (int k = 0; k <= c; k++)
+                    product[c][k] += (uint64_t)pixel[c] * pixel[k];
+            }
     }
     double n = (double)img.width * img.height;
     for (int c = 0; c < 3; c++) {
         m->sum[c] = (double)sum[c] / n;
-        m->square[c] = (double)square[c] / n;
+        for (int k = 0; k <= c; k++)
+            m->product[c][k] = (double)product[c][k] / n;
     }
     m->good = true;
     prelu_image_deinit(&img);
 }
 
-prelu_status mdl_dataset_statistics(const mdl_dataset *d, size_t sample, prelu_pool *pool,
-                                    float mean[3], float std[3], prelu_err *err)
+static void from_moments(mdl_statistics *out, const moments *all, double good)
 {
-    double sum[3] = {0}, square[3] = {0};
+    double covariance[9], values[3], axes[9];
+    for (int c = 0; c < 3; c++)
+        for (int k = 0; k <= c; k++) {
+            double v = all->product[c][k] / good - all->sum[c] / good * (all->sum[k] / good);
+            covariance[3 * c + k] = covariance[3 * k + c] = v;
+        }
+    for (int c = 0; c < 3; c++) {
+        out->mean[c] = (float)(all->sum[c] / good);
+        out->std[c] = (float)sqrt(fmax(covariance[4 * c], 0));
+    }
+    mdl_eigen(covariance, 3, values, axes);
+    for (int i = 0; i < 9; i++)
+        out->colour[i / 3][i % 3] = (float)(sqrt(fmax(values[i / 3], 0)) * axes[i]);
+}
+
+prelu_status mdl_dataset_statistics(const mdl_dataset *d, size_t sample, prelu_pool *pool,
+                                    mdl_statistics *out, prelu_err *err)
+{
+    moments all = {.good = false};
     size_t good = 0;
     moments_work w = {.d = d, .sample = sample < d->n_pictures ? sample : d->n_pictures};
     w.m = prelu_calloc(w.sample, sizeof *w.m);
@@ -240,8 +262,9 @@ prelu_status mdl_dataset_statistics(const mdl_dataset *d, size_t sample, prelu_p
     prelu_pool_run(pool, w.sample, moments_task, &w);
     for (size_t i = 0; i < w.sample; i++) {
         for (int c = 0; c < 3; c++) {
-            sum[c] += w.m[i].sum[c];
-            square[c] += w.m[i].square[c];
+            all.sum[c] += w.m[i].sum[c];
+            for (int k = 0; k <= c; k++)
+                all.product[c][k] += w.m[i].product[c][k];
         }
         good += w.m[i].good;
     }
@@ -249,10 +272,6 @@ prelu_status mdl_dataset_statistics(const mdl_dataset *d, size_t sample, prelu_p
     if (!good)
         return prelu_fail(err, PRELU_E_FORMAT, "%s/%s: none of %zu pictures can be decoded", d->dir,
                           d->split, w.sample);
-    for (int c = 0; c < 3; c++) {
-        double m = sum[c] / (double)good, v = square[c] / (double)good - m * m;
-        mean[c] = (float)m;
-        std[c] = (float)sqrt(v > 0 ? v : 0);
-    }
+    from_moments(out, &all, (double)good);
     return PRELU_OK;
 }

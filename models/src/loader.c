@@ -66,6 +66,33 @@ static void keep(mdl_loader *l, uint32_t picture, prelu_image *img)
     memset(img, 0, sizeof *img);
 }
 
+/* The view becomes a copy of its own, with `shift` added and cut to 0..255. */
+static prelu_status recolour(item *it, const int shift[3], prelu_err *err)
+{
+    const prelu_view *v = &it->view;
+    const size_t row = 3 * (size_t)v->width;
+    prelu_image own = {.width = v->width, .height = v->height, .stride = row};
+    uint8_t table[3][256];
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 256; i++) {
+            int moved = i + shift[c];
+            table[c][i] = (uint8_t)(moved < 0 ? 0 : moved > 255 ? 255 : moved);
+        }
+    own.data = prelu_alloc(row * (size_t)v->height);
+    if (!own.data)
+        return nomem(err, row * (size_t)v->height);
+    for (size_t y = 0; y < (size_t)v->height; y++) {
+        const uint8_t *from = (const uint8_t *)v->data + y * v->stride;
+        for (size_t x = 0; x < row; x++)
+            own.data[y * row + x] = table[x % 3][from[x]];
+    }
+    prelu_image_deinit(&it->own);
+    it->own = own;
+    it->view.data = own.data;
+    it->view.stride = own.stride;
+    return PRELU_OK;
+}
+
 static prelu_status fill_item(mdl_loader *l, uint64_t epoch, item *it, prelu_err *err)
 {
     const mdl_augment *a = &l->o.augment;
@@ -100,6 +127,8 @@ static prelu_status fill_item(mdl_loader *l, uint64_t epoch, item *it, prelu_err
     it->view.stride = cut.stride;
     it->own = cut;
 out:
+    if (!st && (c.shift[0] || c.shift[1] || c.shift[2]))
+        st = recolour(it, c.shift, err);
     prelu_image_deinit(&decoded);
     return st;
 }

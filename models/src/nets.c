@@ -135,6 +135,24 @@ static const net_row cifar_res_rows[] = {{"conv1", NET_CONV_BN, 3, 1, 0, 32, 1, 
                                          FC("fc", 0, 0, 0),
                                          {0}};
 
+/* `n` residual convs behind one of stride 2. */
+#define DOWN(down, same, width, n)                                                                 \
+    {down, NET_CONV_BN, 3, 2, 1, width, 1, 0, 0, 0, false, 0},                                     \
+    {                                                                                              \
+        same, NET_CONV_BN, 3, 1, 1, width, n, 0, 0, 0, true, 0                                     \
+    }
+/* Ours, for photographs: 4.8 M parameters, 0.84 G multiply-accumulates at 224x224. */
+static const net_row photo_res_rows[] = {{"conv1", NET_CONV_BN, 7, 2, 3, 48, 1, 0, 0, 0, false, 0},
+                                         POOL("pool1", 2),
+                                         {"conv2", NET_CONV_BN, 3, 1, 1, 48, 2, 0, 0, 0, true, 0},
+                                         DOWN("down3", "conv3", 96, 3),
+                                         DOWN("down4", "conv4", 192, 3),
+                                         DOWN("down5", "conv5", 384, 2),
+                                         SPP,
+                                         {"scale", NET_SCALE, 0, 0, 0, 0, 1, 0, 0, 0, false, 0.125},
+                                         FC("fc", 0, 0, 0),
+                                         {0}};
+
 typedef struct net_def {
     const char *name;
     const net_row *rows;
@@ -160,16 +178,28 @@ static const net_def net_defs[] = {
     {"vgg19", vgg19_rows, {0}, 0, IMAGENET},
     {"cifar", cifar_rows, {4, 2, 1}, 3, 36, 32, {32, 40, 48}, CIFAR10},
     {"cifar-res", cifar_res_rows, {1}, 1, 32, 28, {28, 32, 36}, CIFAR10},
+    {"photo-res",
+     photo_res_rows,
+     {2, 1},
+     2,
+     256,
+     224,
+     {224, 256, 288},
+     {123.68f, 116.779f, 103.939f},
+     {58.393f, 57.12f, 57.375f}},
 };
 
 const char *const *prelu_net_names(void)
 {
-    static const char *const names[] = {"small14", "deep30", "A",         "B", "C",
-                                        "vgg19",   "cifar",  "cifar-res", NULL};
+    static const char *const names[] = {"small14", "deep30", "A",         "B",         "C",
+                                        "vgg19",   "cifar",  "cifar-res", "photo-res", NULL};
     return names;
 }
 
-bool prelu_net_is_compact(const char *arch) { return !strncmp(arch, "cifar", 5); }
+bool prelu_net_is_compact(const char *arch)
+{
+    return !strcmp(arch, "cifar") || strstr(arch, "-res");
+}
 
 /* A net under construction: `x` is the value that the next layer reads. */
 typedef struct net_builder {
@@ -472,7 +502,8 @@ static prelu_status check_options(const net_def **def, prelu_net_options *o, pre
     if (!*def)
         return prelu_fail(
             err, PRELU_E_ARG,
-            "unknown architecture '%.40s' (small14 deep30 A B C vgg19 cifar cifar-res)",
+            "unknown architecture '%.40s' (small14 deep30 A B C vgg19 cifar cifar-res "
+            "photo-res)",
             o->arch ? o->arch : "");
     if (!o->classes)
         o->classes = prelu_net_is_compact(o->arch) ? 10 : 1000;

@@ -295,6 +295,24 @@ def test_fine_tuning_knows_other_classes_sooner(data, tmp_path):
     fit(small, tmp_path / "frozen.onnx", "--init", base, "--resume", net=net, expect=64)
 
 
+def test_plateau_divides_the_rate(data, tmp_path):
+    """By ten after an epoch without a better val top-1, also across a resume; colours altered."""
+    args = [*TINY, "--lr-schedule", "plateau", "--patience", 1, "--colour", 0.1]
+    a, b = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    fit(data, a, "--epochs", 9, net=args)
+    fit(data, b, "--epochs", 4, net=args)
+    fit(data, b, "--epochs", 9, "--resume", net=args)
+    assert state(f"{a}.run") == state(f"{b}.run")
+    epochs = events(f"{a}.run", "epoch")
+    lr, best = 0.02, 0
+    for e in epochs:
+        assert e["lr"] == pytest.approx(lr, rel=1e-5)
+        lr /= 1 if e["val_top1"] > best else 10
+        best = max(best, e["val_top1"])
+    assert lr < 0.02
+    assert "plateau" in fit(data, a, net=[*TINY, "--lr-schedule", "slow"], expect=64).stderr
+
+
 def test_a_terminal_gets_a_bar(data, tmp_path):
     """Images per second and ETA, drawn over themselves, and nothing left of it at the end."""
     parent, child = pty.openpty()

@@ -1,9 +1,11 @@
 /* Random choices of training: within bounds, spread, and the same whenever they are asked for. */
 #include "augment.h"
 #include "check.h"
+#include <math.h>
 #include <stdbool.h>
 
-static const mdl_augment small = {32, 32, 40, true, 1, false};
+static const mdl_augment small = {
+    .crop = 32, .scale_min = 32, .scale_max = 40, .flip = true, .seed = 1};
 
 static void draws_are_repeatable(void **state)
 {
@@ -88,6 +90,27 @@ static void alternate_turns_each_epoch(void **state)
     assert_in_range(mirrored, 440, 560);
 }
 
+/* N(0, 0.1^2) times a direction of length 100 is N(0, 10^2), and the other channels stay. */
+static void colours_move_along_their_directions(void **state)
+{
+    prelu_err err = {0};
+    mdl_augment a = small;
+    double sum = 0, square = 0;
+    enum { N = 2000 };
+    (void)state;
+    a.colour = 0.1;
+    a.directions[0][1] = 100;
+    for (uint64_t p = 0; p < N; p++) {
+        mdl_choice c;
+        check_ok(mdl_augment_draw(&a, 0, p, 32, 32, &c, &err), &err);
+        assert_true(c.shift[0] == 0 && c.shift[2] == 0);
+        sum += c.shift[1];
+        square += (double)c.shift[1] * c.shift[1];
+    }
+    check_near(sum / N, 0, 1);
+    check_near(sqrt(square / N), 10, 0.7);
+}
+
 static void order_is_a_new_permutation_each_epoch(void **state)
 {
     enum { N = 1000 };
@@ -114,8 +137,11 @@ static void refuses_scales_below_the_crop(void **state)
 {
     prelu_err err = {0};
     mdl_choice c;
-    mdl_augment a = {32, 31, 40, true, 1, false}, b = {32, 40, 32, true, 1, false};
+    mdl_augment a = small, b = small;
     (void)state;
+    a.scale_min = 31;
+    b.scale_min = 40;
+    b.scale_max = 32;
     check_fails(mdl_augment_draw(&a, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
     check_fails(mdl_augment_draw(&b, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
     /* 1 x 65500 at shorter side 32 would be two million pixels wide */
@@ -130,6 +156,7 @@ int main(void)
         cmocka_unit_test(seed_and_epoch_matter),
         cmocka_unit_test(no_flip_never_mirrors),
         cmocka_unit_test(alternate_turns_each_epoch),
+        cmocka_unit_test(colours_move_along_their_directions),
         cmocka_unit_test(order_is_a_new_permutation_each_epoch),
         cmocka_unit_test(refuses_scales_below_the_crop),
     };

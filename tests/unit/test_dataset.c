@@ -174,7 +174,7 @@ static void statistics_do_not_depend_on_threads(void **state)
     prelu_err err = {0};
     mdl_dataset *d = NULL;
     prelu_pool *pool = NULL;
-    float mean[2][3], std[2][3];
+    mdl_statistics s[2];
     (void)state;
     for (int i = 0; i < 20; i++) {
         char name[64];
@@ -184,12 +184,17 @@ static void statistics_do_not_depend_on_threads(void **state)
     write_text("train/a/99.jpg", "damaged");
     check_ok(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), &err);
     check_ok(prelu_pool_create(&pool, 3, &err), &err);
-    check_ok(mdl_dataset_statistics(d, 100, NULL, mean[0], std[0], &err), &err);
-    check_ok(mdl_dataset_statistics(d, 100, pool, mean[1], std[1], &err), &err);
-    assert_memory_equal(mean[0], mean[1], sizeof mean[0]);
-    assert_memory_equal(std[0], std[1], sizeof std[0]);
-    check_near(mean[0][0], 40 + 150.0 / 4, 10);
-    check_near(std[0][1], 150 * 0.433, 20);
+    check_ok(mdl_dataset_statistics(d, 100, NULL, &s[0], &err), &err);
+    check_ok(mdl_dataset_statistics(d, 100, pool, &s[1], &err), &err);
+    assert_memory_equal(&s[0], &s[1], sizeof s[0]);
+    check_near(s[0].mean[0], 40 + 150.0 / 4, 10);
+    for (int c = 0; c < 3; c++) { /* the directions hold all of a channel's variance */
+        double sum = 0;
+        for (int i = 0; i < 3; i++)
+            sum += (double)s[0].colour[i][c] * (double)s[0].colour[i][c];
+        check_near(sqrt(sum), (double)s[0].std[c], 1e-3);
+    }
+    check_near(s[0].std[1], 150 * 0.433, 20);
     prelu_pool_destroy(&pool);
     mdl_dataset_destroy(&d);
 }
@@ -256,7 +261,7 @@ static void survives_failing_allocations(void **state)
     data_folder_jpeg(&folder, "train/b/1.jpg", 8, 6, 0, 1);
     write_text("labels.txt", "a an a\n");
     for (size_t nth = 1; st; nth++) {
-        float mean[3], std[3];
+        mdl_statistics s;
         assert_true(nth < 200);
         memset(&err, 0, sizeof err);
         prelu_alloc_fail_from(nth);
@@ -264,7 +269,7 @@ static void survives_failing_allocations(void **state)
         if (!st)
             st = mdl_dataset_digest((const mdl_dataset *const[]){d}, 1, NULL, text, &err);
         if (!st) /* pictures that memory fails for are left out: E_FORMAT when none is left */
-            st = mdl_dataset_statistics(d, 2, NULL, mean, std, &err);
+            st = mdl_dataset_statistics(d, 2, NULL, &s, &err);
         prelu_alloc_fail_from(0);
         assert_true(st == PRELU_OK || st == PRELU_E_NOMEM || st == PRELU_E_FORMAT);
         mdl_dataset_destroy(&d);

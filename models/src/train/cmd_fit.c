@@ -22,21 +22,32 @@ static prelu_status parse_lr_steps(fit_options *o, const char *text, prelu_err *
     return PRELU_OK;
 }
 
+static prelu_status parse_schedule(fit_options *o, const char *text, prelu_err *err)
+{
+    static const char *const names[] = {"step", "cosine", "plateau"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(text, names[i])) {
+            o->schedule = (train_schedule)i;
+            return PRELU_OK;
+        }
+    return prelu_fail(err, PRELU_E_ARG, "--lr-schedule '%.20s' is none of: step, cosine, plateau",
+                      text);
+}
+
 /* The network with BatchNorm bears a larger rate; the paper's own take its schedule. */
 static prelu_status parse_rates(fit_options *o, const train_args *a, prelu_err *err)
 {
     const bool compact = o->net.arch && prelu_net_is_compact(o->net.arch);
-    const char *schedule = train_text(a, "lr-schedule", compact ? "cosine" : "step");
+    int64_t patience = 5;
     PRELU_TRY(train_double(a, "lr", 0, 1000, compact ? 0.1 : 0.01, &o->lr, err));
     PRELU_TRY(train_double(a, "momentum", 0, 0.9999, 0.9, &o->momentum, err));
     o->nesterov = train_flag(a, "nesterov");
     PRELU_TRY(train_double(a, "weight-decay", 0, 1, 0.0005, &o->weight_decay, err));
     PRELU_TRY(train_double(a, "label-smoothing", 0, 0.99, 0, &o->label_smoothing, err));
     PRELU_TRY(train_double(a, "warmup", 0, 1e6, 0, &o->warmup, err));
-    if (strcmp(schedule, "cosine") != 0 && strcmp(schedule, "step") != 0)
-        return prelu_fail(err, PRELU_E_ARG, "--lr-schedule '%.20s' is none of: step, cosine",
-                          schedule);
-    o->cosine = !strcmp(schedule, "cosine");
+    PRELU_TRY(parse_schedule(o, train_text(a, "lr-schedule", compact ? "cosine" : "step"), err));
+    PRELU_TRY(train_int(a, "patience", 1, 1000000, 5, &patience, err));
+    o->patience = (int)patience;
     PRELU_TRY(parse_lr_steps(o, train_text(a, "lr-steps", NULL), err));
     if (!o->n_lr_steps) {
         o->lr_steps[o->n_lr_steps++] = 0.6 * (double)o->epochs;
@@ -48,6 +59,7 @@ static prelu_status parse_rates(fit_options *o, const train_args *a, prelu_err *
 static prelu_status parse_geometry(fit_options *o, const train_args *a, prelu_err *err)
 {
     const char *flip = train_text(a, "flip", "random");
+    const bool paper = o->net.arch && !prelu_net_is_compact(o->net.arch);
     int64_t crop, resize, lo, hi;
     PRELU_TRY(train_int(a, "crop", 8, 4096, 0, &crop, err));
     PRELU_TRY(train_int(a, "resize", 8, 4096, 0, &resize, err));
@@ -57,6 +69,7 @@ static prelu_status parse_geometry(fit_options *o, const train_args *a, prelu_er
     o->resize = (int)resize;
     o->scale_min = (int)lo;
     o->scale_max = (int)hi;
+    PRELU_TRY(train_double(a, "colour", 0, 100, paper ? 0.1 : 0, &o->colour, err));
     o->flip = strcmp(flip, "none") != 0;
     o->alternate = !strcmp(flip, "alternate");
     if (o->flip && !o->alternate && strcmp(flip, "random") != 0)
@@ -149,8 +162,9 @@ static const train_option options[] = {
     {"batch", "N", "pictures per step (default 128)", false},
     {"micro-batch", "N", "pictures per pass, gradients add up (default: what fits)", false},
     {"lr", "F", "learning rate (default 0.01, compact nets 0.1)", false},
-    {"lr-schedule", "NAME", "step (default) or cosine (default of compact nets)", false},
+    {"lr-schedule", "NAME", "step (default), cosine (default of compact nets) or plateau", false},
     {"lr-steps", "LIST", "epochs after which lr is divided by 10 (60 and 85 % of all)", false},
+    {"patience", "N", "plateau: epochs without a better val top-1 before lr / 10 (5)", false},
     {"warmup", "F", "epochs in which lr rises from 0 (default 0)", false},
     {"momentum", "F", "default 0.9", false},
     {"weight-decay", "F", "of weights only, never of slopes (default 0.0005)", false},
@@ -161,6 +175,8 @@ static const train_option options[] = {
     {"resize", "N", "shorter side when testing (default: the network's)", false},
     {"scale-min", "N", "least shorter side when training (256; 32x32 nets: crop)", false},
     {"scale-max", "N", "largest (default 512; 32x32 nets: 5/4 crop)", false},
+    {"colour", "F", "altering along the data's principal colours (paper's nets 0.1, others 0)",
+     false},
     {"flip", "HOW", "mirrored pictures: random (default), alternate or none", false},
     {"limit", "N", "only N pictures of each split, evenly spaced", false},
     {"cache-mb", "N", "memory for decoded pictures (default 2048)", false},

@@ -9,7 +9,8 @@
 
 /** Rows of an option table: a network to build. */
 #define TRAIN_NET_OPTIONS                                                                          \
-    {"arch", "NAME", "network: small14, deep30, A, B, C, vgg19, cifar, cifar-res", false},         \
+    {"arch", "NAME", "network: small14, deep30, A, B, C, vgg19, cifar, cifar-res, photo-res",      \
+     false},                                                                                       \
         {"classes", "N", "classes (default: 1000, compact nets 10)", false},                       \
         {"width", "F", "factor on all widths, rounded to 8 channels (default 1)", false},          \
         {"activation", "NAME", "relu, lrelu, prelu-shared or prelu (default)", false},             \

@@ -11,17 +11,21 @@
 
 #define FIT_MAX_LR_STEPS 16
 
+typedef enum train_schedule { FIT_STEP, FIT_COSINE, FIT_PLATEAU } train_schedule;
+
 typedef struct fit_options {
     prelu_net_options net;
     const char *data, *out, *run, *init, *freeze, *preprocess;
     int64_t epochs, batch, micro_batch, limit;
     double lr, momentum, weight_decay, label_smoothing, warmup; /* warmup in epochs */
-    bool cosine;
+    train_schedule schedule;
     double lr_steps[FIT_MAX_LR_STEPS]; /* epochs after which lr is divided by 10 */
     int n_lr_steps;
     int crop, resize, scale_min, scale_max; /* 0 = by the network */
     double checkpoint_minutes;
     int64_t cache_mb;
+    double colour;
+    int patience; /* of the plateau schedule, epochs */
     bool flip, alternate, nesterov, whiten, quiet, resume;
 } fit_options;
 
@@ -30,7 +34,9 @@ typedef struct fit_position {
     uint64_t epoch, step; /* next to do, from 0 */
     double loss_sum;      /* over the pictures of this epoch */
     uint64_t images, correct, skipped;
-    double seconds; /* of training, all epochs */
+    double seconds;   /* of training, all epochs */
+    double best_top1; /* on val, of all epochs; which one, and how often lr was divided for it */
+    uint64_t best_epoch, drops;
 } fit_position;
 
 /** One line of the curve. */
@@ -51,8 +57,9 @@ typedef struct fit {
     train_run run;
     train_progress bar;
     char digest[65];
-    float mean[3], std[3];
-    int micro_batch; /* really used */
+    mdl_statistics statistics; /* of the training pictures; zero when neither net nor views need
+                                  them */
+    int micro_batch;           /* really used */
     fit_position at;
     fit_figures last;
     double saved_ms;      /* when the checkpoint was written */
@@ -65,8 +72,8 @@ PRELU_MUST_CHECK prelu_status train_fit_setup(fit *f, prelu_err *err);
 PRELU_MUST_CHECK prelu_status train_fit_loop(fit *f, prelu_err *err);
 void train_fit_deinit(fit *f);
 
-/** The learning rate of a step; `progress` in epochs. */
-double train_fit_lr(const fit_options *o, double progress);
+/** The learning rate of a step; `progress` in epochs, `drops` of the plateau schedule. */
+double train_fit_lr(const fit_options *o, double progress, uint64_t drops);
 
 /** config.json. */
 PRELU_MUST_CHECK prelu_status train_fit_write_config(fit *f, prelu_err *err);

@@ -6,12 +6,14 @@
 
 #define PI 3.14159265358979323846
 
-double train_fit_lr(const fit_options *o, double progress)
+double train_fit_lr(const fit_options *o, double progress, uint64_t drops)
 {
     double lr = o->lr;
     if (progress < o->warmup)
         return lr * (progress + 1e-3) / (o->warmup + 1e-3); /* never quite 0 */
-    if (o->cosine) {
+    if (o->schedule == FIT_PLATEAU)
+        return lr * pow(10, -(double)drops);
+    if (o->schedule == FIT_COSINE) {
         double span = (double)o->epochs - o->warmup;
         double part = span > 0 ? (progress - o->warmup) / span : 1;
         return lr * 0.5 * (1 + cos(PI * (part > 1 ? 1 : part)));
@@ -106,7 +108,8 @@ static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
     PRELU_TRY(mdl_loader_next(f->loader, &batch, err));
     uint64_t wanted =
         (uint64_t)f->o.batch < f->train->n_pictures ? (uint64_t)f->o.batch : f->train->n_pictures;
-    *lr = train_fit_lr(&f->o, (double)f->at.epoch + (double)f->at.step / (double)steps);
+    *lr =
+        train_fit_lr(&f->o, (double)f->at.epoch + (double)f->at.step / (double)steps, f->at.drops);
     if (batch.n)
         PRELU_TRY(prelu_trainer_step(f->trainer, batch.views, batch.labels, batch.n, (float)*lr, &r,
                                      err));
@@ -164,6 +167,18 @@ static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
     return PRELU_OK;
 }
 
+/* Measured by val; the smoothed error on the training pictures hardly ever stands still. */
+static void watch_plateau(fit *f)
+{
+    if (f->last.val_top1 > f->at.best_top1) {
+        f->at.best_top1 = f->last.val_top1;
+        f->at.best_epoch = f->at.epoch;
+    } else if (f->at.epoch - f->at.best_epoch >= (uint64_t)f->o.patience) {
+        f->at.best_epoch = f->at.epoch; /* patience begins anew */
+        f->at.drops++;
+    }
+}
+
 prelu_status train_fit_loop(fit *f, prelu_err *err)
 {
     f->saved_ms = train_now_ms();
@@ -182,7 +197,12 @@ prelu_status train_fit_loop(fit *f, prelu_err *err)
                 return st;
         }
         log_epoch(f, lr, f->at.seconds - start);
-        f->at = (fit_position){.epoch = f->at.epoch + 1, .seconds = f->at.seconds};
+        watch_plateau(f);
+        f->at = (fit_position){.epoch = f->at.epoch + 1,
+                               .seconds = f->at.seconds,
+                               .best_top1 = f->at.best_top1,
+                               .best_epoch = f->at.best_epoch,
+                               .drops = f->at.drops};
         train_fit_checkpoint(f);
     }
     /* Training that ends without a place to put it must not look like success. */

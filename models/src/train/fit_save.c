@@ -59,6 +59,19 @@ static const char *init_name(prelu_init i)
     return "?";
 }
 
+static const char *schedule_name(train_schedule s)
+{
+    switch (s) {
+    case FIT_STEP:
+        return "step";
+    case FIT_COSINE:
+        return "cosine";
+    case FIT_PLATEAU:
+        return "plateau";
+    }
+    return "?";
+}
+
 static const char *flip_name(const fit_options *o)
 {
     if (!o->flip)
@@ -88,16 +101,16 @@ static void put_recipe(FILE *out, const fit *f)
             ",\"seed\":%llu,\"epochs\":%lld,\"batch\":%lld,\"micro_batch\":%d,\"lr\":%g,"
             "\"lr_schedule\":\"%s\",\"lr_steps\":[",
             (unsigned long long)o->net.seed, (long long)o->epochs, (long long)o->batch,
-            f->micro_batch, o->lr, o->cosine ? "cosine" : "step");
+            f->micro_batch, o->lr, schedule_name(o->schedule));
     for (int i = 0; i < o->n_lr_steps; i++)
         fprintf(out, "%s%g", i ? "," : "", o->lr_steps[i]);
     fprintf(out,
             "],\"warmup\":%g,\"momentum\":%g,\"weight_decay\":%g,\"label_smoothing\":%g,"
             "\"crop\":%d,\"resize\":%d,\"scale_min\":%d,\"scale_max\":%d,\"flip\":\"%s\","
-            "\"nesterov\":%s,\"whiten\":%s,",
+            "\"nesterov\":%s,\"whiten\":%s,\"colour\":%g,\"patience\":%d,",
             o->warmup, o->momentum, o->weight_decay, o->label_smoothing, o->crop, o->resize,
             o->scale_min, o->scale_max, flip_name(o), o->nesterov ? "true" : "false",
-            o->whiten ? "true" : "false");
+            o->whiten ? "true" : "false", o->colour, o->patience);
     fprintf(out, "\"data_sha256\":\"%s\",\"train_pictures\":%zu,\"val_pictures\":%zu", f->digest,
             f->train->n_pictures, f->val ? f->val->n_pictures : 0);
 }
@@ -147,13 +160,14 @@ static prelu_status position_text(const fit *f, char **out, prelu_err *err)
     fprintf(t.f,
             "epoch %llu\nstep %llu\nloss_sum %a\nimages %llu\ncorrect %llu\nskipped %llu\n"
             "seconds %a\ntrain_loss %a\ntrain_top1 %a\nval_top1 %a\nval_top5 %a\nval_images %llu\n"
-            "val_skipped %llu\nimages_per_s %a\n",
+            "val_skipped %llu\nimages_per_s %a\nbest_top1 %a\nbest_epoch %llu\ndrops %llu\n",
             (unsigned long long)f->at.epoch, (unsigned long long)f->at.step, f->at.loss_sum,
             (unsigned long long)f->at.images, (unsigned long long)f->at.correct,
             (unsigned long long)f->at.skipped, f->at.seconds, f->last.train_loss,
             f->last.train_top1, f->last.val_top1, f->last.val_top5,
             (unsigned long long)f->last.val_images, (unsigned long long)f->last.val_skipped,
-            f->last.images_per_s);
+            f->last.images_per_s, f->at.best_top1, (unsigned long long)f->at.best_epoch,
+            (unsigned long long)f->at.drops);
     return text_end(&t, out, err);
 }
 
@@ -230,7 +244,10 @@ static prelu_status parse_position(fit *f, const char *s, prelu_err *err)
                            .images = get_count(s, "images", &good),
                            .correct = get_count(s, "correct", &good),
                            .skipped = get_count(s, "skipped", &good),
-                           .seconds = get_number(s, "seconds", &good)};
+                           .seconds = get_number(s, "seconds", &good),
+                           .best_top1 = get_number(s, "best_top1", &good),
+                           .best_epoch = get_count(s, "best_epoch", &good),
+                           .drops = get_count(s, "drops", &good)};
     f->last = (fit_figures){.train_loss = get_number(s, "train_loss", &good),
                             .train_top1 = get_number(s, "train_top1", &good),
                             .val_top1 = get_number(s, "val_top1", &good),

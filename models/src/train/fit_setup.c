@@ -73,21 +73,23 @@ static prelu_status load_init(fit *f, prelu_err *err)
 static prelu_status build_net(fit *f, prelu_err *err)
 {
     prelu_net_options net = f->o.net;
+    mdl_statistics *s = &f->statistics;
+    if (!f->o.init || f->o.colour > 0)
+        PRELU_TRY(mdl_dataset_statistics(f->train, STATISTICS_SAMPLE, f->pool, s, err));
     if (f->o.init)
         return load_init(f, err);
     if (net.classes && net.classes != f->train->n_classes)
         return prelu_fail(err, PRELU_E_ARG, "--classes %d, but the data has %d", net.classes,
                           f->train->n_classes);
     net.classes = f->train->n_classes;
-    PRELU_TRY(mdl_dataset_statistics(f->train, STATISTICS_SAMPLE, f->pool, f->mean, f->std, err));
-    net.mean = f->mean;
+    net.mean = s->mean;
     if (prelu_net_is_compact(net.arch)) {
         for (int c = 0; c < 3; c++) /* a channel that never changes still needs a divisor */
-            f->std[c] = f->std[c] < 1 ? 1 : f->std[c];
-        net.std = f->std;
+            s->std[c] = s->std[c] < 1 ? 1 : s->std[c];
+        net.std = s->std;
     }
     PRELU_TRY(prelu_net_build(&f->model, &net, err));
-    return f->o.whiten ? mdl_whiten(f->model->graph, f->train, f->mean, f->std, err) : PRELU_OK;
+    return f->o.whiten ? mdl_whiten(f->model->graph, f->train, s->mean, s->std, err) : PRELU_OK;
 }
 
 static prelu_status set_geometry(fit *f, prelu_err *err)
@@ -169,7 +171,16 @@ static prelu_status make_loader(fit *f, prelu_err *err)
                             .cache_bytes = (size_t)f->o.cache_mb << 20,
                             .bad = on_bad,
                             .ctx = f};
+    o.augment.colour = f->o.colour;
+    memcpy(o.augment.directions, f->statistics.colour, sizeof o.augment.directions);
     return mdl_loader_create(&f->loader, &o, err);
+}
+
+static prelu_status check_schedule(const fit *f, prelu_err *err)
+{
+    if (f->o.schedule == FIT_PLATEAU && !f->val)
+        return prelu_fail(err, PRELU_E_ARG, "--lr-schedule plateau needs val pictures to watch");
+    return PRELU_OK;
 }
 
 static prelu_status open_run(fit *f, prelu_err *err)
@@ -205,6 +216,7 @@ prelu_status train_fit_setup(fit *f, prelu_err *err)
     train_progress_begin(&f->bar, stderr, f->o.quiet, "data", 0, 0);
     PRELU_TRY(check_out(f, err));
     PRELU_TRY(open_data(f, err));
+    PRELU_TRY(check_schedule(f, err));
     PRELU_TRY(open_run(f, err));
     PRELU_TRY(digest_data(f, err));
     PRELU_TRY(build_net(f, err));
