@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct srv_acceptor {
@@ -42,6 +44,36 @@ static prelu_status bind_one(const struct addrinfo *ai, int *out, prelu_err *err
     return PRELU_OK;
 }
 
+/* A socket file outlives a process that was killed: nobody answers on it then. */
+static void remove_stale(const struct sockaddr_un *sa)
+{
+    struct stat s;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return;
+    if (lstat(sa->sun_path, &s) == 0 && S_ISSOCK(s.st_mode) &&
+        connect(fd, (const struct sockaddr *)sa, sizeof *sa) && errno == ECONNREFUSED)
+        unlink(sa->sun_path);
+    close(fd);
+}
+
+static prelu_status listen_on_path(const char *path, int *fd, prelu_err *err)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    prelu_err why = {0};
+    if (!*path || strlen(path) >= sizeof sa.sun_path)
+        return prelu_fail(err, PRELU_E_ARG, "--unix-socket: a path has 1 to %zu bytes",
+                          sizeof sa.sun_path - 1);
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
+    remove_stale(&sa);
+    struct addrinfo ai = {
+        .ai_family = AF_UNIX, .ai_addr = (struct sockaddr *)&sa, .ai_addrlen = sizeof sa};
+    mode_t before = umask(S_IXUSR | S_IXGRP | S_IRWXO);
+    prelu_status st = bind_one(&ai, fd, &why);
+    umask(before);
+    return st ? prelu_fail(err, st, "--unix-socket %s: %s", path, why.text) : PRELU_OK;
+}
+
 static int port_of(int fd)
 {
     struct sockaddr_storage sa;
@@ -70,15 +102,21 @@ static prelu_status listen_on(const char *host, int *port, int *fd, prelu_err *e
     return PRELU_OK;
 }
 
-prelu_status srv_acceptor_create(srv_acceptor **out, const char *host, int *port, prelu_err *err)
+prelu_status srv_acceptor_create(srv_acceptor **out, const char *path, const char *host, int *port,
+                                 prelu_err *err)
 {
     srv_acceptor *a = prelu_calloc(1, sizeof *a);
     if (!a)
         return prelu_fail(err, PRELU_E_NOMEM, "acceptor: no memory");
     a->fd = -1;
     a->stop = eventfd(0, EFD_CLOEXEC);
-    prelu_status st = a->stop < 0 ? prelu_fail(err, PRELU_E_IO, "eventfd: %s", strerror(errno))
-                                  : listen_on(host, port, &a->fd, err);
+    prelu_status st = PRELU_OK;
+    if (a->stop < 0)
+        st = prelu_fail(err, PRELU_E_IO, "eventfd: %s", strerror(errno));
+    else if (path)
+        st = listen_on_path(path, &a->fd, err);
+    else
+        st = listen_on(host, port, &a->fd, err);
     if (st)
         srv_acceptor_destroy(&a);
     *out = a;
@@ -146,6 +184,15 @@ prelu_status srv_acceptor_start(srv_acceptor *a, const srv_acceptor_hooks *hooks
     return PRELU_OK;
 }
 
+static void remove_path(int fd)
+{
+    struct sockaddr_un sa = {0};
+    socklen_t len = sizeof sa;
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.sun_family == AF_UNIX &&
+        sa.sun_path[0])
+        unlink(sa.sun_path);
+}
+
 void srv_acceptor_destroy(srv_acceptor **acceptor)
 {
     srv_acceptor *a = *acceptor;
@@ -157,8 +204,10 @@ void srv_acceptor_destroy(srv_acceptor **acceptor)
         eventfd_write(a->stop, one);
         pthread_join(a->thread, NULL);
     }
-    if (a->fd >= 0)
+    if (a->fd >= 0) {
+        remove_path(a->fd);
         close(a->fd);
+    }
     if (a->stop >= 0)
         close(a->stop);
     prelu_free(a);

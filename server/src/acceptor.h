@@ -14,10 +14,12 @@ typedef struct srv_acceptor_hooks {
     bool (*full)(void *ctx);         /* true: make room, or accept later */
 } srv_acceptor_hooks;
 
-/** Bind and listen. @param host  name or address; @param port  0 = any free one; *port is set.
- *  @return E_BUSY in use; E_PERM; E_ARG no such host; E_IO. */
-PRELU_MUST_CHECK prelu_status srv_acceptor_create(srv_acceptor **out, const char *host, int *port,
-                                                  prelu_err *err);
+/** Bind and listen. @param path  of a socket for this machine only, which its owner and group may
+ * use; one that nobody listens on any more is replaced. NULL: host and port count.
+ *  @param host  name or address; @param port  0 = any free one; *port is set.
+ *  @return E_BUSY in use; E_PERM; E_ARG no such host, or a path too long; E_IO. */
+PRELU_MUST_CHECK prelu_status srv_acceptor_create(srv_acceptor **out, const char *path,
+                                                  const char *host, int *port, prelu_err *err);
 /** Begin to accept. */
 PRELU_MUST_CHECK prelu_status srv_acceptor_start(srv_acceptor *a, const srv_acceptor_hooks *hooks,
                                                  prelu_err *err);

@@ -2,6 +2,7 @@
 #include "app.h"
 #include "prelu/log.h"
 #include "routes.h"
+#include "tls.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,9 +45,11 @@ prelu_status srv_app_open(srv_app *app, const srv_config *config, prelu_err *err
     PRELU_TRY(prepare(app, config, err));
     raise_nofile((size_t)config->max_connections);
     int http = config->http_threads ? (int)config->http_threads : (thread_count(config) + 7) / 8;
-    srv_http_options o = {.host = config->host,
+    srv_http_options o = {.path = config->unix_socket,
+                          .host = config->host,
                           .port = (int)config->port,
                           .threads = http,
+                          .tls = srv_tls_callback(),
                           .max_connections = (size_t)config->max_connections,
                           .max_buffered = (size_t)config->max_buffered,
                           .header_timeout = config->header_timeout,
@@ -103,13 +106,16 @@ prelu_status srv_app_check(srv_app *app, const srv_config *config, prelu_err *er
 
 void srv_app_reload(srv_app *app)
 {
+    const srv_config *c = app->config;
     prelu_err err = {0};
-    if (!app->keys)
-        prelu_log(PRELU_LOG_INFO, "reload: there is nothing to read again");
-    else if (srv_keys_reload(app->keys, &err))
+    if (app->keys && srv_keys_reload(app->keys, &err))
         prelu_log(PRELU_LOG_ERROR, "reload: the old keys stay: %s", err.text);
-    else
+    else if (app->keys)
         prelu_log(PRELU_LOG_INFO, "reload: keys read");
+    if (c->tls_cert && srv_tls_load(c->tls_cert, c->tls_key, &err))
+        prelu_log(PRELU_LOG_ERROR, "reload: the old certificate stays: %s", err.text);
+    else if (c->tls_cert)
+        prelu_log(PRELU_LOG_INFO, "reload: certificate read");
 }
 
 void srv_app_retire(srv_app *app) { atomic_store(&app->state, SRV_DRAINING); }
@@ -134,5 +140,6 @@ void srv_app_close(srv_app *app)
     srv_workers_destroy(&app->workers);
     srv_registry_deinit(&app->registry);
     srv_keys_destroy(&app->keys);
+    srv_tls_unload();
     srv_timer_destroy(&app->timer);
 }

@@ -33,8 +33,8 @@ PRELU_MUST_CHECK prelu_status srv_app_write_port(const srv_app *app, prelu_err *
 PRELU_MUST_CHECK prelu_status srv_app_load(srv_app *app, prelu_err *err);
 /** Load and try the models without opening a port. */
 PRELU_MUST_CHECK prelu_status srv_app_check(srv_app *app, const srv_config *config, prelu_err *err);
-/** Read again what may change while serving: the key file. What cannot be read stays as it was, and
- *  the log says why. */
+/** Read again what may change while serving: keys and certificate. What cannot be read stays as it
+ * was, and the log says why. */
 void srv_app_reload(srv_app *app);
 /** First phase of the drain: not ready any more, still accepting. */
 void srv_app_retire(srv_app *app);

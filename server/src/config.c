@@ -34,6 +34,8 @@ static const option table[] = {
     {"host", TEXT, AT(host), "127.0.0.1", 0, 0, "ADDRESS", "address to listen on"},
     {"port", COUNT, AT(port), "8080", 0, 65535, "N", "port to listen on, 0 = any free one"},
     {"port-file", TEXT, AT(port_file), NULL, 0, 0, "FILE", "write the port there once listening"},
+    {"unix-socket", TEXT, AT(unix_socket), NULL, 0, 0, "PATH",
+     "listen on this socket instead of an address and port"},
     {"threads", COUNT, AT(threads), "0", 0, 256, "N",
      "compute threads, 0 = the cores this process may use"},
     {"http-threads", COUNT, AT(http_threads), "0", 0, 64, "N",
@@ -64,6 +66,9 @@ static const option table[] = {
     {"api-key-file", TEXT, AT(api_key_file), NULL, 0, 0, "FILE",
      "ask for a key; the file has lines name:sha256 (see prelu-serve hash-key), read anew on "
      "SIGHUP"},
+    {"tls-cert", TEXT, AT(tls_cert), NULL, 0, 0, "FILE",
+     "speak HTTPS with this PEM certificate chain, leaf first; read anew on SIGHUP"},
+    {"tls-key", TEXT, AT(tls_key), NULL, 0, 0, "FILE", "its PEM key"},
     {"drain-delay", TIME, AT(drain_delay), "0", 0, 3600 * SECONDS, "TIME",
      "after SIGTERM: how long to go on accepting while /readyz says no"},
     {"drain-timeout", TIME, AT(drain_timeout), "30s", 0, 3600 * SECONDS, "TIME",

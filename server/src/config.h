@@ -39,6 +39,8 @@ typedef struct srv_config {
     srv_list models, preprocess, labels; /* [NAME=]PATH */
     srv_list ensembles;                  /* NAME=MODEL,MODEL */
     char *host, *port_file, *config;     /* NULL when not given, host aside */
+    char *unix_socket;                   /* instead of host and port */
+    char *tls_cert, *tls_key;            /* both or neither */
     char *api_key_file;                  /* NULL: no key is asked for */
     int64_t port, threads, http_threads; /* threads 0 = as many as this process may use */
     int64_t precision, mode;             /* prelu_precision, prelu_mode */

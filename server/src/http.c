@@ -26,7 +26,9 @@
  *
  * libmicrohttpd can queue a reply before the body or after it, not in between; so a refusal that
  * must be heard while the client is still sending is written to the socket by us (nothing else is
- * being written then), and the connection ends with it. */
+ * being written then), and the connection ends with it. With TLS only the library can write: there
+ * a body of at most 4 MiB is read before its refusal, a larger one cut short by it, and what is too
+ * slow is closed unheard. */
 
 enum {
     URI_MOST = 8192,
@@ -39,6 +41,7 @@ enum {
     LIMIT_SLACK = 256 /* connections the library may briefly hold above our limit */
 };
 #define SECOND INT64_C(1000000000)
+static char tls_versions[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 static const int64_t discard_time = 2 * SECOND, reply_time = 30 * SECOND, probe_delay = SECOND / 50;
 
 typedef enum phase {
@@ -104,11 +107,11 @@ struct srv_http {
 
 /* Write a whole reply to a socket on which nothing else is being written. It is small and the
  * socket's buffer empty, so it is written in one piece or the peer is gone. */
-static void raw_send(int fd, const srv_reply *r, const char *id, bool head)
+static void raw_send(const srv_conn *c, const srv_reply *r, const char *id, bool head)
 {
     srv_text t = {.limit = 16384};
     srv_reply_wire(r, id, head, &t);
-    if (!t.failed && send(fd, t.data, t.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (!t.failed && send(c->fd, t.data, t.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         prelu_log(PRELU_LOG_DEBUG, "a refusal could not be sent: %s", strerror(errno));
     srv_text_deinit(&t);
 }
@@ -128,16 +131,16 @@ static void conn_late(void *ctx)
     static const char probe[] = "HTTP/1.1 100 Continue\r\n\r\n";
     srv_conn *c = ctx;
     int p = atomic_load(&c->phase);
-    if (p == PHASE_WORK) { /* see peer_changed */
+    if (p == PHASE_WORK) { /* see peer_changed; never with TLS */
         (void)!send(c->fd, probe, sizeof probe - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         return;
     }
-    if (p == PHASE_NEW || p == PHASE_HEADERS || p == PHASE_BODY) {
+    if (!c->http->opt.tls && (p == PHASE_NEW || p == PHASE_HEADERS || p == PHASE_BODY)) {
         char id[65];
         srv_reply r = {0};
         make_id(c->http, id);
         srv_reply_error(&r, 408, "too_slow", "the request did not arrive in time", id);
-        raw_send(c->fd, &r, id, false);
+        raw_send(c, &r, id, false);
         srv_reply_deinit(&r);
         atomic_store(&c->too_slow, true);
     }
@@ -169,7 +172,7 @@ static void peer_changed(void *ctx, bool gone)
     pthread_mutex_lock(&h->lock); /* the work cannot end meanwhile */
     if (!c->x)
         shutdown(c->fd, SHUT_RD);
-    else if (gone)
+    else if (gone || h->opt.tls) /* with TLS nothing can be sent past the library */
         h->opt.handler.left(h->opt.handler.ctx, c->x);
     else if (atomic_load(&c->http_1_1))
         srv_timer_arm(h->timer, &c->alarm, srv_now() + probe_delay);
@@ -445,17 +448,18 @@ static enum MHD_Result refuse(srv_exchange *x, bool early)
                  !x->gate.bad_length && !x->reply.close;
     x->status = x->reply.status;
     x->replied = srv_now();
-    if (early && has_body && !small && expects_continue(x)) {
+    bool large = x->gate.encodings > 0 || x->gate.bad_length || x->gate.length > DISCARD_MOST;
+    if (early && has_body && !small && ((x->http->opt.tls && large) || expects_continue(x))) {
         x->reply.close = true;
-        return queue_reply(x); /* the body is not on its way */
+        return queue_reply(x); /* the body is not on its way; or, with TLS, must be cut short */
     }
     conn_phase(x->conn, PHASE_DISCARD, discard_time);
     x->step = STEP_DISCARDING;
     prelu_free(x->body);
     x->body = NULL;
-    if (has_body && !small) {
+    if (has_body && !small && !x->http->opt.tls) {
         x->raw = true;
-        raw_send(x->conn->fd, &x->reply, x->id, x->info.method == SRV_HEAD);
+        raw_send(x->conn, &x->reply, x->id, x->info.method == SRV_HEAD);
         /* Whatever the library may want to say about the rest must not follow it. */
         shutdown(x->conn->fd, SHUT_WR);
     }
@@ -639,7 +643,11 @@ static void mhd_log(void *cls, const char *fmt, va_list ap)
 static prelu_status start_daemon(srv_http *h, prelu_err *err)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                     MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+                     MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+                     (h->opt.tls ? MHD_USE_TLS : 0u);
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, h->opt.tls},
+                                   {MHD_OPTION_HTTPS_PRIORITIES, 0, tls_versions},
+                                   {MHD_OPTION_END, 0, NULL}};
     unsigned threads = (unsigned)h->opt.threads;
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_call, h, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h,
@@ -648,7 +656,8 @@ static prelu_status start_daemon(srv_http *h, prelu_err *err)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_STEP, MHD_OPTION_CONNECTION_TIMEOUT,
         0u, MHD_OPTION_NOTIFY_CONNECTION, conn_notify, h, MHD_OPTION_URI_LOG_CALLBACK, uri_seen, h,
-        MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_ARRAY, h->opt.tls ? tls : &tls[2],
+        MHD_OPTION_END);
     if (!h->daemon)
         return prelu_fail(err, PRELU_E_INTERNAL, "libmicrohttpd did not start");
     return PRELU_OK;
@@ -668,7 +677,7 @@ prelu_status srv_http_create(srv_http **out, const srv_http_options *options, sr
     if (getrandom(&h->id_seed, sizeof h->id_seed, 0) != sizeof h->id_seed)
         h->id_seed = (uint64_t)srv_now();
     srv_acceptor_hooks hooks = {h, http_take, http_full};
-    prelu_status st = srv_acceptor_create(&h->acceptor, h->opt.host, &h->port, err);
+    prelu_status st = srv_acceptor_create(&h->acceptor, h->opt.path, h->opt.host, &h->port, err);
     if (!st)
         st = srv_watch_create(&h->watch, peer_changed, err);
     if (!st)

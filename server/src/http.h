@@ -62,9 +62,11 @@ typedef struct srv_handler {
 } srv_handler;
 
 typedef struct srv_http_options {
+    const char *path; /* of a unix socket; NULL: host and port */
     const char *host;
     int port;
     int threads;
+    void *tls; /* srv_tls_callback; NULL: no TLS */
     size_t max_connections;
     size_t max_buffered; /* bytes of bodies held at once; above: 503 */
     int64_t header_timeout, body_timeout, idle_timeout; /* nanoseconds */

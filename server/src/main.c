@@ -2,6 +2,7 @@
 #include "app.h"
 #include "fingerprint.h"
 #include "logger.h"
+#include "tls.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -78,12 +79,17 @@ static int drain(srv_app *app, const sigset_t *set)
     return 0;
 }
 
-/* @return 0 or an exit code. */
-static int load_keys(srv_app *app, const srv_config *config)
+/* Keys and certificate. @return 0 or an exit code. */
+static int load_secrets(srv_app *app, const srv_config *config)
 {
     prelu_err err = {0};
-    prelu_status st =
-        config->api_key_file ? srv_keys_load(&app->keys, config->api_key_file, &err) : PRELU_OK;
+    prelu_status st = PRELU_OK;
+    if (!config->tls_cert != !config->tls_key)
+        st = prelu_fail(&err, PRELU_E_FORMAT, "--tls-cert and --tls-key need each other");
+    if (!st && config->api_key_file)
+        st = srv_keys_load(&app->keys, config->api_key_file, &err);
+    if (!st && config->tls_cert)
+        st = srv_tls_load(config->tls_cert, config->tls_key, &err);
     int code = st ? fail("", &err) : 0;
     return code == SRV_EX_DATA ? SRV_EX_CONFIG : code;
 }
@@ -111,8 +117,12 @@ static int serve(srv_app *app, const srv_config *config, const sigset_t *set)
     prelu_err err = {0};
     if (srv_app_open(app, config, &err))
         return fail("", &err);
-    int port = srv_http_port(app->http);
-    prelu_log(PRELU_LOG_INFO, "listening on http://%s:%d", config->host, port);
+    const char *scheme = config->tls_cert ? "https" : "http";
+    if (config->unix_socket)
+        prelu_log(PRELU_LOG_INFO, "listening on %s, %s", config->unix_socket, scheme);
+    else
+        prelu_log(PRELU_LOG_INFO, "listening on %s://%s:%d", scheme, config->host,
+                  srv_http_port(app->http));
     if (config->port_file && srv_app_write_port(app, &err)) {
         fail("", &err);
         return SRV_EX_CANTCREAT;
@@ -166,7 +176,7 @@ int main(int argc, char **argv)
         sigdelset(&set, SIGHUP);
         signal(SIGPIPE, SIG_IGN);
         srv_logger_start((srv_log_format)config.log_format, (prelu_log_level)config.log_level);
-        code = load_keys(&app, &config);
+        code = load_secrets(&app, &config);
         if (!code)
             code = config.check ? check(&app, &config) : serve(&app, &config, &set);
         srv_app_close(&app);

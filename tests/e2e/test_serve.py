@@ -8,12 +8,16 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
+import ssl
+import stat
 import struct
 import subprocess
 import threading
 import time
+import warnings
 
 import PIL.Image
 import pytest
@@ -976,6 +980,100 @@ def test_bad_key_files(run_program, model, tmp_path, text, code):
         file.write_text(text)
     r = run_program("prelu-serve", "--model", model, "--port", 0, "--api-key-file", file)
     assert r.returncode == code and "api-key-file" in r.stderr
+
+
+# ---- TLS, unix sockets ----
+
+TLS = pathlib.Path(__file__).parent / "tls"
+
+
+class TlsServer(Server):
+    """Speaks HTTPS with the test's certificate."""
+
+    def __init__(self, program, folder, cert, key, *flags):
+        self.context = ssl.create_default_context(cafile=TLS / "localhost.pem")
+        super().__init__(program, folder, "--tls-cert", cert, "--tls-key", key, *flags)
+
+    def connect(self, timeout=60 * SLOW):
+        return http.client.HTTPSConnection("localhost", self.port, timeout=timeout,
+                                           context=self.context)
+
+
+@pytest.fixture
+def tls_files(tmp_path):
+    for name in ("localhost.pem", "localhost.key"):
+        shutil.copy(TLS / name, tmp_path)
+    return tmp_path / "localhost.pem", tmp_path / "localhost.key"
+
+
+def test_tls(tls_files, tmp_path, model, server):
+    s = TlsServer(BIN / "prelu-serve", tmp_path, *tls_files, "--model", model)
+    try:
+        alone = server.classify(SMALL)[1]["predictions"]
+        c = s.connect()
+        for _ in range(3):  # on one connection
+            c.request("POST", "/classify", SMALL)
+            assert json.loads(c.getresponse().read())["predictions"] == alone
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert all(a["predictions"] == alone
+                       for _, a in pool.map(lambda _: s.classify(SMALL), range(24)))
+        assert s.classify(b"x" * 100000, "?no=1")[1]["code"] == "bad_query"
+        with socket.create_connection(("127.0.0.1", s.port), timeout=60) as plain:
+            plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200" not in plain.recv(1000)
+        old = ssl.create_default_context(cafile=TLS / "localhost.pem")
+        old.set_ciphers("DEFAULT:@SECLEVEL=0")  # the client would speak it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            old.minimum_version = ssl.TLSVersion.TLSv1
+            old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", s.port)) as raw:
+            old.wrap_socket(raw, server_hostname="localhost")
+        tls_files[0].write_text("no certificate")
+        s.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "the old certificate stays" in s.text())
+        shutil.copy(TLS / "localhost.pem", tls_files[0])
+        s.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "certificate read" in s.text())
+        assert s.classify(SMALL)[1]["predictions"] == alone
+        c.close()
+        assert s.stop() == 0
+    finally:
+        s.close()
+        s.check_sanitizers()
+
+
+def test_bad_certificates(run_program, tls_files, model, tmp_path):
+    cert, key = tls_files
+    junk = tmp_path / "junk"
+    junk.write_text("junk")
+    for flags, code in ((["--tls-cert", cert], 78), (["--tls-key", key], 78),
+                        (["--tls-cert", junk, "--tls-key", key], 78),
+                        (["--tls-cert", cert, "--tls-key", junk], 78),
+                        (["--tls-cert", cert, "--tls-key", "/no/such"], 66)):
+        r = run_program("prelu-serve", "--model", model, "--port", 0, *flags)
+        assert r.returncode == code and "--tls" in r.stderr, (flags, r.stderr)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.host)
+
+
+def test_unix_socket(own_server, run_program, model, tmp_path, monkeypatch):
+    path = tmp_path / "socket"
+    monkeypatch.setattr(Server, "connect", lambda self: UnixConnection(str(path), timeout=60))
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))  # of a process that was killed
+    s = own_server("--unix-socket", path)
+    assert s.classify(SMALL)[0] == 200
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    r = run_program("prelu-serve", "--model", model, "--unix-socket", path)
+    assert r.returncode == 69 and "in use" in r.stderr
+    r = run_program("prelu-serve", "--model", model, "--unix-socket", "x" * 200)
+    assert r.returncode == 64 and "bytes" in r.stderr
+    assert s.stop() == 0 and not path.exists()
 
 
 # ---- starting and stopping ----

@@ -91,7 +91,7 @@ declare -A owners=(
     [zlib.h]="models server" [png.h]="server models" [microhttpd.h]="server"
     [jansson.h]="models server client" [curl/curl.h]="client"
     [nettle/sha2.h]="engine models server" [nettle/memops.h]="server"
-    [gnutls/gnutls.h]="server" [gnutls/crypto.h]="models server"
+    [gnutls/gnutls.h]="server" [gnutls/abstract.h]="server" [gnutls/crypto.h]="models server"
     [mpi.h]="models"
 )
 # The C library, the kernel's interface and the compiler's intrinsics are nobody's.
