@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
 #include "compare_precision.h"
+#include "dist.h"
 #include "eval.h"
 #include "prelu/mem.h"
 #include "stop.h"
@@ -119,23 +120,77 @@ static prelu_status load_models(eval *e, const train_args *a, prelu_err *err)
     return prelu_ensemble_check((const prelu_model *const *)e->models, (size_t)e->n_models, err);
 }
 
-static prelu_status run_tests(eval *e, prelu_err *err)
+/* Process r of s takes pictures n r / s up to n (r + 1) / s. */
+static size_t share(size_t n, int rank) { return n * (size_t)rank / (size_t)train_dist_size(); }
+
+/* On process 0: the records and skipped files of all, in the order of the pictures, so that figures
+ * do not depend on the number of processes; and the sums of their times. */
+static prelu_status collect(eval *e, const train_record *mine, size_t n, prelu_err *err)
+{
+    const size_t all = e->data->n_pictures, times = sizeof e->timing / sizeof e->timing[0];
+    const size_t ranks = (size_t)train_dist_size();
+    const size_t skipped = train_dist_total(e->n_skipped * sizeof *e->skipped);
+    const bool root = !train_dist_rank();
+    train_timing *timing = root ? prelu_calloc(ranks, sizeof e->timing) : NULL;
+    eval_skipped *list = root ? prelu_alloc(skipped ? skipped : 1) : NULL;
+    prelu_status st = PRELU_OK;
+    e->records = root ? prelu_calloc(all * (size_t)e->n_tests, sizeof *e->records) : NULL;
+    if (root && (!timing || !list || !e->records))
+        st = prelu_fail(err, PRELU_E_NOMEM, "eval: records of %zu pictures", all);
+    for (int t = 0; t < e->n_tests && !st; t++)
+        st = train_dist_gather(mine + (size_t)t * n, n * sizeof *mine,
+                               root ? e->records + (size_t)t * all : NULL, all * sizeof *mine, err);
+    if (!st)
+        st = train_dist_gather(e->skipped, e->n_skipped * sizeof *list, list, skipped, err);
+    if (!st)
+        st = train_dist_gather(e->timing, sizeof e->timing, timing, ranks * sizeof e->timing, err);
+    if (!st && root) {
+        for (size_t i = times; i < ranks * times; i++) {
+            e->timing[i % times].prepare += timing[i].prepare;
+            e->timing[i % times].infer += timing[i].infer;
+        }
+        prelu_free(e->skipped);
+        e->skipped = list;
+        e->n_skipped = skipped / sizeof *list;
+        list = NULL;
+    }
+    prelu_free(list);
+    prelu_free(timing);
+    return st;
+}
+
+static prelu_status make_figures(eval *e, prelu_err *err)
 {
     const size_t n = e->data->n_pictures;
+    for (int i = 0; i < e->n_tests; i++) {
+        PRELU_TRY(train_figures_make(&e->figures[i], e->records + (size_t)i * n, n,
+                                     e->models[0]->classes, err));
+        if (!e->figures[i].result.images)
+            return prelu_fail(err, PRELU_E_FORMAT, "none of %zu pictures can be read", n);
+    }
+    return PRELU_OK;
+}
+
+static prelu_status run_tests(eval *e, prelu_err *err)
+{
+    const size_t sizes[] = {e->data->n_pictures, (size_t)e->models[0]->classes};
+    const size_t first = share(sizes[0], train_dist_rank());
+    const size_t n = share(sizes[0], train_dist_rank() + 1) - first;
     train_result results[TRAIN_MAX_TESTS];
-    size_t count;
+    train_record *mine;
     prelu_status st;
-    PRELU_TRY(prelu_mul(n, (size_t)e->n_tests, &count, err));
-    e->records = prelu_calloc(count, sizeof *e->records);
-    if (!e->records)
-        return prelu_fail(err, PRELU_E_NOMEM, "eval: %zu records", count);
+    PRELU_TRY(train_dist_same("the data set", sizes, sizeof sizes, err));
+    mine = prelu_calloc(n * (size_t)e->n_tests + 1, sizeof *mine);
+    if (!mine)
+        return prelu_fail(err, PRELU_E_NOMEM, "eval: records of %zu pictures", n);
     train_evaluation v = {.members = e->members,
                           .n_members = e->n_models,
                           .n_tests = e->n_tests,
                           .pool = e->pool,
                           .data = e->data,
+                          .first = first,
                           .n = n,
-                          .records = e->records,
+                          .records = mine,
                           .progress = on_progress,
                           .bad = on_bad,
                           .ctx = e};
@@ -144,12 +199,10 @@ static prelu_status run_tests(eval *e, prelu_err *err)
     train_progress_end(&e->bar);
     if (!st && e->no_memory)
         st = prelu_fail(err, PRELU_E_NOMEM, "eval: %zu names of damaged pictures", e->n_skipped);
-    for (int i = 0; i < e->n_tests && !st; i++) {
-        st = train_figures_make(&e->figures[i], e->records + (size_t)i * n, n,
-                                e->models[0]->classes, err);
-        if (!st && !e->figures[i].result.images)
-            st = prelu_fail(err, PRELU_E_FORMAT, "none of %zu pictures can be read", n);
-    }
+    st = train_dist_agree(st, err);
+    if (!st)
+        st = collect(e, mine, n, err);
+    prelu_free(mine);
     return st;
 }
 
@@ -163,6 +216,8 @@ static prelu_status compare_precision(const eval *e, const train_args *a, prelu_
                                 .quiet = e->quiet};
     if (e->n_models > 1)
         return prelu_fail(err, PRELU_E_ARG, "--compare-precision takes one --model");
+    if (train_dist_size() > 1)
+        return prelu_fail(err, PRELU_E_ARG, "--compare-precision runs in one process");
     return train_compare_precision(&c, err);
 }
 
@@ -189,10 +244,11 @@ static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
     return run_tests(e, err);
 }
 
-static prelu_status write_all(const eval *e, const train_args *a, prelu_err *err)
+static prelu_status write_all(eval *e, const train_args *a, prelu_err *err)
 {
     const char *predictions = train_text(a, "predictions", NULL);
     const char *html = train_text(a, "html", NULL);
+    PRELU_TRY(make_figures(e, err));
     if (predictions)
         PRELU_TRY(train_eval_write_predictions(e, predictions, err));
     if (html)
@@ -231,10 +287,10 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
     prelu_status st;
     if (!e)
         return prelu_fail(err, PRELU_E_NOMEM, "eval: %zu bytes", sizeof *e);
-    e->quiet = train_flag(a, "quiet");
+    e->quiet = train_flag(a, "quiet") || train_dist_rank();
     train_stop_watch();
     st = eval_all(e, a, err);
-    if (!st && !train_flag(a, "compare-precision"))
+    if (!st && !train_flag(a, "compare-precision") && !train_dist_rank())
         st = write_all(e, a, err);
     if (st == PRELU_E_CANCELLED)
         *exit_code = train_stop_code();

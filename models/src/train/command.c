@@ -1,9 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "command.h"
+#include "dist.h"
 #include "prelu/log.h"
 #include "prelu/plan.h"
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const train_command *const commands[] = {
@@ -96,6 +98,31 @@ static prelu_status close_output(prelu_err *err)
     return PRELU_OK;
 }
 
+/* Processes that were started with other flags must not wait for each other. */
+static prelu_status check_processes(const train_command *c, int argc, char *const *argv,
+                                    prelu_err *err)
+{
+    char *line = NULL;
+    size_t len = 0;
+    prelu_status st;
+    FILE *f;
+    if (train_dist_size() == 1)
+        return PRELU_OK;
+    if (c != &train_eval) /* the one that shares its work out */
+        return prelu_fail(err, PRELU_E_UNSUPPORTED, "%s runs in one process, not %d", c->name,
+                          train_dist_size());
+    f = open_memstream(&line, &len);
+    if (!f)
+        return prelu_fail(err, PRELU_E_NOMEM, "the command line");
+    fprintf(f, "%s %s", PRELU_VERSION, c->name);
+    for (int i = 0; i < argc; i++)
+        fprintf(f, "%c%s", 0, argv[i]);
+    fclose(f);
+    st = train_dist_same("the command line", line, len, err);
+    free(line);
+    return st;
+}
+
 static int run_command(const train_command *c, int argc, char *const *argv)
 {
     train_args args;
@@ -109,6 +136,8 @@ static int run_command(const train_command *c, int argc, char *const *argv)
         }
     st = train_args_parse(&args, c->options, argc, argv, &err);
     if (!st)
+        st = check_processes(c, argc, argv, &err);
+    if (!st)
         st = prelu_cpu_init(&err);
     if (!st)
         st = c->run(&args, &code, &err);
@@ -121,11 +150,9 @@ static int run_command(const train_command *c, int argc, char *const *argv)
     return code ? code : train_exit_code(st);
 }
 
-int train_main(int argc, char **argv)
+static int run_program(int argc, char **argv)
 {
     const train_command *c;
-    prelu_log_set(print_log, NULL, PRELU_LOG_WARN);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is to be an error of write, as a full disk is */
     if (argc < 2) {
         print_commands(stderr);
         return 64;
@@ -140,4 +167,16 @@ int train_main(int argc, char **argv)
     }
     c = find(argv[1]);
     return c ? run_command(c, argc - 2, argv + 2) : unknown_command(argv[1]);
+}
+
+int train_main(int argc, char **argv)
+{
+    prelu_err err = {0};
+    prelu_log_set(print_log, NULL, PRELU_LOG_WARN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is to be an error of write, as a full disk is */
+    if (train_dist_begin(&argc, &argv, &err)) {
+        fprintf(stderr, "prelu-train: %s\n", err.text);
+        return train_exit_code(err.code);
+    }
+    return train_dist_end(run_program(argc, argv));
 }
