@@ -1,4 +1,5 @@
 /* The module's only user of jansson: what stands as JSON in a model's metadata. */
+#include "json.h"
 #include "model_private.h"
 #include "prelu/mem.h"
 #include <jansson.h>
@@ -290,4 +291,37 @@ double mdl_figure_top1(const char *training, const char *mode)
     const double top1 = json_is_number(v) ? json_number_value(v) : -1;
     json_decref(root);
     return top1;
+}
+
+prelu_status mdl_json_parse(mdl_json **out, const char *what, const char *text, prelu_err *err)
+{
+    json_t *root = NULL;
+    PRELU_TRY(parse(&root, what, text, err));
+    *out = (mdl_json *)root;
+    return PRELU_OK;
+}
+
+void mdl_json_free(mdl_json *root) { json_decref((json_t *)root); }
+
+const mdl_json *mdl_json_get(const mdl_json *object, const char *key)
+{
+    return (const mdl_json *)json_object_get((const json_t *)object, key);
+}
+
+size_t mdl_json_count(const mdl_json *array) { return json_array_size((const json_t *)array); }
+
+const mdl_json *mdl_json_at(const mdl_json *array, size_t i)
+{
+    return (const mdl_json *)json_array_get((const json_t *)array, i);
+}
+
+double mdl_json_number(const mdl_json *v)
+{
+    return json_is_number((const json_t *)v) ? json_number_value((const json_t *)v) : NAN;
+}
+
+const char *mdl_json_text(const mdl_json *v)
+{
+    const char *text = json_string_value((const json_t *)v);
+    return text ? text : "";
 }

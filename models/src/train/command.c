@@ -58,8 +58,8 @@ static void print_help(const train_command *c)
     printf("usage: prelu-train %s %s\n%s.\n\n", c->name, c->usage, c->summary);
     for (const train_option *o = c->options; o->name; o++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->metavar ? " " : "",
-                 o->metavar ? o->metavar : "");
+        snprintf(left, sizeof left, "%s%s%s%s", *o->name ? "--" : "", o->name,
+                 *o->name && o->metavar ? " " : "", o->metavar ? o->metavar : "");
         printf("  %-26s %s%s\n", left, o->help, o->repeatable ? " (may be repeated)" : "");
     }
 }

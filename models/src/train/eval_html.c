@@ -104,11 +104,7 @@ static void write_matrix(FILE *f, const eval *e, const train_figures *g)
         fputs("</th>", f);
         for (int p = 0; p < n; p++) {
             const uint32_t count = g->confusion[(size_t)c * (size_t)n + (size_t)p];
-            if (count)
-                fprintf(f, "<td class=\"p\" style=\"--p:%.0f\">%u</td>",
-                        8 + 60 * train_fraction(count, g->classes[c].images), count);
-            else
-                fputs("<td></td>", f);
+            train_html_cell(f, count, (double)g->classes[c].images);
         }
         fputs("</tr>\n", f);
     }
@@ -183,7 +179,7 @@ static void write_classes(FILE *f, const eval *e, const train_figures *g)
 
 static prelu_status write_error(FILE *f, const eval *e, const train_record *r, prelu_err *err)
 {
-    char name[512];
+    char name[512], label[24], answer[24];
     prelu_image img = {.data = NULL};
     prelu_status st;
     mdl_dataset_name(e->data, r->picture, name, sizeof name);
@@ -191,13 +187,9 @@ static prelu_status write_error(FILE *f, const eval *e, const train_record *r, p
     fputs("<figure>", f);
     st = train_html_picture(f, &img, PICTURE_SIDE, name, err);
     prelu_image_deinit(&img);
-    fputs("<figcaption><b>", f);
-    write_class_name(f, e, r->label);
-    fprintf(f, "</b> %.3f<br>taken for <b>", r->own);
-    write_class_name(f, e, r->top[0]);
-    fprintf(f, "</b> %.3f<br>", r->score[0]);
-    train_html_text(f, name);
-    fputs("</figcaption></figure>\n", f);
+    train_html_error(f, train_eval_label(e, r->label, label, sizeof label), r->own,
+                     train_eval_label(e, r->top[0], answer, sizeof answer), r->score[0], name);
+    fputs("</figure>\n", f);
     return st;
 }
 

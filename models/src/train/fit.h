@@ -1,6 +1,7 @@
 #ifndef TRAIN_FIT_H
 #define TRAIN_FIT_H
 #include "common.h"
+#include "evaluate.h"
 #include "loader.h"
 #include "prelu/train.h"
 #include "progress.h"
@@ -75,6 +76,14 @@ void train_fit_deinit(fit *f);
 /** The learning rate of a step; `progress` in epochs, `drops` of the plateau schedule. */
 double train_fit_lr(const fit_options *o, double progress, uint64_t drops);
 
+/** A line of the log: slopes of the layers; if `probed` also, on a few pictures, the deviation of
+ *  each layer's output and of the loss' derivative by it, and the mean response of each activation.
+ *  What goes wrong is a warning. */
+void train_fit_log_layers(fit *f, uint64_t epoch, bool probed);
+/** A line with the confusion matrix of the validation data (up to 64 classes) and the worst errors.
+ *  @param records  of all its pictures. */
+PRELU_MUST_CHECK prelu_status train_fit_log_val(fit *f, const train_record *records,
+                                                prelu_err *err);
 /** config.json. */
 PRELU_MUST_CHECK prelu_status train_fit_write_config(fit *f, prelu_err *err);
 /** Write the checkpoint; a failure is kept in f->save_error, printed and logged. */

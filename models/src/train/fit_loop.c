@@ -1,5 +1,6 @@
-#include "evaluate.h"
+#include "figures.h"
 #include "fit.h"
+#include "prelu/mem.h"
 #include "stop.h"
 #include <math.h>
 #include <string.h>
@@ -31,11 +32,14 @@ static bool on_val(void *ctx, const train_result *r)
     return !train_stopped();
 }
 
-static prelu_status measure(fit *f, prelu_err *err)
+static prelu_status measure(fit *f, bool last, prelu_err *err)
 {
     prelu_plan *plan = NULL;
     prelu_session *session = NULL;
     train_result r = {0};
+    train_record *records = prelu_calloc(f->val->n_pictures, sizeof *records);
+    if (!records)
+        return prelu_fail(err, PRELU_E_NOMEM, "fit: %zu records", f->val->n_pictures);
     prelu_status st = prelu_trainer_export(f->trainer, f->model->graph, err);
     if (!st)
         st = prelu_model_plan(&plan, f->model, PRELU_PRECISION_FP32, f->pool, err);
@@ -49,6 +53,7 @@ static prelu_status measure(fit *f, prelu_err *err)
                               .pool = f->pool,
                               .data = f->val,
                               .n = f->val->n_pictures,
+                              .records = records,
                               .progress = on_val,
                               .ctx = f};
         train_progress_begin(&f->bar, stderr, f->o.quiet, "val", 0, f->val->n_pictures);
@@ -61,8 +66,11 @@ static prelu_status measure(fit *f, prelu_err *err)
         f->last.val_top1 = r.images ? (double)r.top1 / (double)r.images : 0;
         f->last.val_top5 = r.images ? (double)r.top5 / (double)r.images : 0;
     }
+    if (!st && last)
+        st = train_fit_log_val(f, records, err);
     prelu_session_destroy(&session);
     prelu_plan_destroy(&plan);
+    prelu_free(records);
     return st;
 }
 
@@ -183,11 +191,14 @@ prelu_status train_fit_loop(fit *f, prelu_err *err)
 {
     f->saved_ms = train_now_ms();
     mdl_loader_seek(f->loader, f->at.epoch, f->at.step);
+    if (!f->at.epoch && !f->at.step)
+        train_fit_log_layers(f, 0, true);
     while (f->at.epoch < (uint64_t)f->o.epochs) {
         double lr = 0, start = f->at.seconds;
+        const bool last = f->at.epoch + 1 == (uint64_t)f->o.epochs;
         PRELU_TRY(train_epoch(f, &lr, err));
         if (f->val) {
-            prelu_status st = measure(f, err);
+            prelu_status st = measure(f, last, err);
             if (st == PRELU_E_CANCELLED) {
                 if (err)
                     memset(err, 0, sizeof *err);
@@ -197,6 +208,7 @@ prelu_status train_fit_loop(fit *f, prelu_err *err)
                 return st;
         }
         log_epoch(f, lr, f->at.seconds - start);
+        train_fit_log_layers(f, f->at.epoch + 1, last);
         watch_plateau(f);
         f->at = (fit_position){.epoch = f->at.epoch + 1,
                                .seconds = f->at.seconds,

@@ -16,12 +16,13 @@ static const char style[] =
     "--line:#3a3a37;--c0:#3987e5;--c1:#d95926;--c2:#199e70;--c3:#9085e9;--c4:#e66767;--c5:#c98500;"
     "--c6:#0ca30c;--c7:#d55181}}"
     "body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;margin:2rem auto;"
-    "max-width:64rem;padding:0 1rem}"
+    "max-width:72rem;padding:0 1rem}"
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}p.soft,figcaption,.soft{"
     "color:var(--soft)}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid var(--line)}"
-    "th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600}"
+    "th:first-child,td:first-child{text-align:left}th{vertical-align:bottom;color:var(--soft);font-"
+    "weight:600}"
     ".wide{overflow-x:auto}"
     "table.matrix td,table.matrix th{padding:.15rem .3rem;text-align:center;border:0;"
     "min-width:2.2rem;font-size:.8rem}table.matrix th:first-child{text-align:right}"
@@ -107,6 +108,27 @@ void train_html_number(FILE *f, double value, int decimals)
         fprintf(f, "<td>%.*f</td>", decimals, value);
     else
         fputs("<td>&ndash;</td>", f);
+}
+
+void train_html_cell(FILE *f, double count, double all)
+{
+    if (count > 0 && all > 0)
+        fprintf(f, "<td class=\"p\" style=\"--p:%.0f\">%.0f</td>", 8 + 60 * fmin(1, count / all),
+                count);
+    else
+        fputs("<td></td>", f);
+}
+
+void train_html_error(FILE *f, const char *label, double own, const char *taken_for, double score,
+                      const char *name)
+{
+    fputs("<figcaption><b>", f);
+    train_html_text(f, label);
+    fprintf(f, "</b> %.3f<br>taken for <b>", own);
+    train_html_text(f, taken_for);
+    fprintf(f, "</b> %.3f<br>", score);
+    train_html_text(f, name);
+    fputs("</figcaption>", f);
 }
 
 static void base64(FILE *f, const uint8_t *data, size_t len)

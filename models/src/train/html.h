@@ -19,6 +19,11 @@ PRELU_MUST_CHECK prelu_status train_html_close(train_html *h, prelu_status st, p
 void train_html_text(FILE *f, const char *text);
 /** A figure cell of a table; NaN is a dash. */
 void train_html_number(FILE *f, double value, int decimals);
+/** A cell of a confusion matrix: the darker the larger its part of `all`; empty at 0. */
+void train_html_cell(FILE *f, double count, double all);
+/** The caption of a wrongly classified picture. */
+void train_html_error(FILE *f, const char *label, double own, const char *taken_for, double score,
+                      const char *name);
 /** A picture, at most `side` pixels high and wide, as <img>. @return E_NOMEM. */
 PRELU_MUST_CHECK prelu_status train_html_picture(FILE *f, const prelu_image *img, int side,
                                                  const char *what, prelu_err *err);

@@ -67,6 +67,18 @@ static prelu_status unknown(const train_option *options, const char *arg, size_t
     return prelu_fail(err, PRELU_E_ARG, "unknown option --%s", text);
 }
 
+static prelu_status add(train_args *out, const train_option *o, const char *text, prelu_err *err)
+{
+    if (out->n == TRAIN_MAX_VALUES)
+        return prelu_fail(err, PRELU_E_ARG, "more than %d options", TRAIN_MAX_VALUES);
+    for (int k = 0; k < out->n; k++)
+        if (out->given[k].option == o && !o->repeatable)
+            return prelu_fail(err, PRELU_E_ARG, "--%s is given twice", o->name);
+    out->given[out->n].option = o;
+    out->given[out->n++].text = text;
+    return PRELU_OK;
+}
+
 /* One option at argv[i]; *used = 1 or 2 arguments. */
 static prelu_status parse_one(train_args *out, int argc, char *const *argv, int i, int *used,
                               prelu_err *err)
@@ -74,6 +86,10 @@ static prelu_status parse_one(train_args *out, int argc, char *const *argv, int 
     const char *arg = argv[i], *equals = strchr(arg, '='), *text = NULL;
     const train_option *o;
     size_t len;
+    if (strncmp(arg, "--", 2) != 0 && find(out->options, "", 0)) {
+        *used = 1;
+        return add(out, find(out->options, "", 0), arg, err);
+    }
     if (strncmp(arg, "--", 2) != 0 || !arg[2])
         return prelu_fail(err, PRELU_E_ARG, "'%.60s' is no option; options begin with --", arg);
     len = (equals ? (size_t)(equals - arg) : strlen(arg)) - 2;
@@ -89,14 +105,7 @@ static prelu_status parse_one(train_args *out, int argc, char *const *argv, int 
         text = equals ? equals + 1 : argv[i + 1];
         *used = equals ? 1 : 2;
     }
-    if (out->n == TRAIN_MAX_VALUES)
-        return prelu_fail(err, PRELU_E_ARG, "more than %d options", TRAIN_MAX_VALUES);
-    for (int k = 0; k < out->n; k++)
-        if (out->given[k].option == o && !o->repeatable)
-            return prelu_fail(err, PRELU_E_ARG, "--%s is given twice", o->name);
-    out->given[out->n].option = o;
-    out->given[out->n++].text = text;
-    return PRELU_OK;
+    return add(out, o, text, err);
 }
 
 prelu_status train_args_parse(train_args *out, const train_option *options, int argc,

@@ -6,7 +6,7 @@
 
 /** Command-line options as a table: it parses, checks for unknown names and prints --help. */
 typedef struct train_option {
-    const char *name;    /* without the dashes; NULL ends a table */
+    const char *name;    /* without the dashes; "" = what stands without any; NULL ends a table */
     const char *metavar; /* of its value; NULL = a flag without one */
     const char *help;    /* with the default in words */
     bool repeatable;
