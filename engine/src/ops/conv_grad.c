@@ -142,28 +142,34 @@ static prelu_status prepare_w(const op_instance *inst, const op_tensor *in, cons
                      1.0;
     work->tasks[1] = op_parts(g.groups * p.o * p.k, OP_CHUNK);
     work->flops[1] = (double)OP_CHUNK * (double)p.shares;
-    /* the patches' rows, then the same as panels */
-    work->scratch = p.pixels * (op_lda(cols) + cols) * sizeof(float);
+    work->scratch = p.pixels * cols * sizeof(float);
     work->shared = p.shares > 1 ? bytes : 0;
     return PRELU_OK;
 }
 
+/* Panels of some pixels' patches: [panel][pixel][nr]; the last one is filled up with zeros. */
+static void patch_panels(const grad_w *p, size_t nr, const float *x, size_t group, size_t from,
+                         size_t n, op_range col, float *panels)
+{
+    for (size_t j = col.from; j < col.to; j += nr, panels += nr * n) {
+        const size_t end = op_min(j + nr, col.to);
+        op_patch_rows(panels, nr, &p->g, x, group, from, n, j, end);
+        for (size_t i = 0; i < n && end - j < nr; i++)
+            memset(panels + i * nr + end - j, 0, (nr - (end - j)) * sizeof *panels);
+    }
+}
+
 /* One image's pixels into c (o, cols of the block), rows ldc apart. */
 static void image_into(const grad_w *p, const krn_gemm *krn, const op_exec *x, size_t image,
-                       size_t group, op_range col, float *c, bool fresh, float *scratch)
+                       size_t group, op_range col, float *c, bool fresh, float *panels)
 {
     const op_patch *g = &p->g;
     const size_t pixels = g->oh * g->ow, cols = col.to - col.from;
-    const size_t lda = op_lda(cols);
     const float *dy = (const float *)x->in[0].data + image * pixels * g->o + group * p->o;
     const float *in = (const float *)x->in[1].data + image * g->h * g->w * g->c;
-    float *panels = scratch + p->pixels * lda;
     for (size_t from = 0; from < pixels; from += p->pixels) {
         const size_t n = op_min(p->pixels, pixels - from);
-        op_patch_rows(scratch, lda, g, in, group, from, n, col.from, col.to);
-        for (size_t j = 0; j < cols; j += krn->nr)
-            op_panel_from_cols(panels + j * n, krn->nr, scratch + j, lda, op_min(krn->nr, cols - j),
-                               n, 1.0f);
+        patch_panels(p, krn->nr, in, group, from, n, col, panels);
         krn->run(&(krn_gemm_args){.m = p->o,
                                   .n = cols,
                                   .k = n,

@@ -148,55 +148,94 @@ static void copy_run(float *dst, const float *row, int64_t at, int64_t total, si
         dst[i] = 0.0f;
 }
 
-/* Taps of one filter row lie side by side in memory: whole runs of kw*c floats. */
-static void row_of_runs(float *dst, const op_patch *g, const float *x, int64_t oh, int64_t ow,
-                        size_t k0, size_t k1)
+/* Elements of a patch that lie side by side in a row of x: a tap's channels, or a whole filter
+ * row's taps. For output column ow they start at float at + ow * step of a row of `total` floats.
+ */
+typedef struct segment {
+    size_t len;
+    int64_t kh, kw, at, step, total;
+    bool run; /* of taps: at a border a part of it may be inside */
+} segment;
+
+static segment segment_at(const op_patch *g, size_t group, size_t k, size_t k1)
 {
-    const size_t run = g->kw * g->c;
-    for (size_t k = k0; k < k1;) {
-        const size_t kh = k / run, in_run = k % run;
-        const size_t len = run - in_run < k1 - k ? run - in_run : k1 - k;
-        const int64_t ih = source(oh * g->sh - g->pt + (int64_t)kh * g->dh, 1, g->h);
-        if (ih < 0)
-            memset(dst, 0, len * sizeof *dst);
-        else
-            copy_run(dst, x + (size_t)ih * g->w * g->c,
-                     (ow * g->sw - g->pl) * (int64_t)g->c + (int64_t)in_run, (int64_t)(g->w * g->c),
-                     len);
-        dst += len;
-        k += len;
+    const size_t c = g->c / g->groups;
+    segment s = {.run = g->groups == 1 && g->dw == 1 && g->uh == 1 && g->uw == 1,
+                 .step = g->sw * (int64_t)g->c,
+                 .total = (int64_t)(g->w * g->c)};
+    const size_t unit = s.run ? g->kw * c : c, in = k % unit;
+    s.len = unit - in < k1 - k ? unit - in : k1 - k;
+    s.kh = (int64_t)(s.run ? k / unit : k / unit / g->kw);
+    s.kw = (int64_t)(s.run ? 0 : k / unit % g->kw);
+    s.at = (s.kw * g->dw - g->pl) * (int64_t)g->c + (int64_t)(group * c + in);
+    return s;
+}
+
+static void copy_pixels(float *restrict dst, size_t ld, const float *restrict src, size_t step,
+                        size_t len, size_t n)
+{
+    if (len == 32) /* a panel's width, where a call would cost more than the copy */
+        for (size_t i = 0; i < n; i++)
+            memcpy(dst + i * ld, src + i * step, 32 * sizeof *dst);
+    else
+        for (size_t i = 0; i < n; i++)
+            memcpy(dst + i * ld, src + i * step, len * sizeof *dst);
+}
+
+/* The segment for n output columns from ow on; `row` of x. */
+static void segment_of_row(float *dst, size_t ld, const segment *s, const float *row, size_t ow,
+                           size_t n)
+{
+    const int64_t at = s->at + (int64_t)ow * s->step, room = s->total - (int64_t)s->len - at;
+    size_t lo = at < 0 ? (size_t)((-at + s->step - 1) / s->step) : 0;
+    size_t hi = room < 0 ? 0 : (size_t)(room / s->step) + 1; /* lo..hi-1 lie inside as a whole */
+    lo = lo < n ? lo : n;
+    hi = hi < lo ? lo : hi < n ? hi : n;
+    if (lo < hi)
+        copy_pixels(dst + lo * ld, ld, row + at + (int64_t)lo * s->step, (size_t)s->step, s->len,
+                    hi - lo);
+    for (size_t i = 0; i < n; i++) {
+        if (i == lo)
+            i = hi;
+        if (i < n && s->run)
+            copy_run(dst + i * ld, row, at + (int64_t)i * s->step, s->total, s->len);
+        else if (i < n)
+            memset(dst + i * ld, 0, s->len * sizeof *dst);
     }
 }
 
-static void row_of_taps(float *dst, const op_patch *g, const float *x, size_t group, int64_t oh,
-                        int64_t ow, size_t k0, size_t k1)
+/* The same where x is spread. */
+static void segment_of_spread(float *dst, size_t ld, const op_patch *g, const segment *s,
+                              const float *row, size_t ow, size_t n)
 {
-    const size_t c = g->c / g->groups;
-    for (size_t k = k0; k < k1;) {
-        const size_t tap = k / c, in_tap = k % c;
-        const size_t len = c - in_tap < k1 - k ? c - in_tap : k1 - k;
-        const int64_t kh = (int64_t)(tap / g->kw), kw = (int64_t)(tap % g->kw);
-        const int64_t ih = source(oh * g->sh - g->pt + kh * g->dh, g->uh, g->h);
-        const int64_t iw = source(ow * g->sw - g->pl + kw * g->dw, g->uw, g->w);
-        if (ih < 0 || iw < 0)
-            memset(dst, 0, len * sizeof *dst);
+    const int64_t in = s->at - (s->kw * g->dw - g->pl) * (int64_t)g->c;
+    for (size_t i = 0; i < n; i++) {
+        const int64_t iw = source((int64_t)(ow + i) * g->sw - g->pl + s->kw * g->dw, g->uw, g->w);
+        if (iw < 0)
+            memset(dst + i * ld, 0, s->len * sizeof *dst);
         else
-            memcpy(dst, x + ((size_t)ih * g->w + (size_t)iw) * g->c + group * c + in_tap,
-                   len * sizeof *dst);
-        dst += len;
-        k += len;
+            memcpy(dst + i * ld, row + iw * (int64_t)g->c + in, s->len * sizeof *dst);
     }
 }
 
 void op_patch_rows(float *dst, size_t ld, const op_patch *g, const float *x, size_t group,
                    size_t pix, size_t count, size_t k0, size_t k1)
 {
-    const bool runs = g->groups == 1 && g->dw == 1 && g->uh == 1 && g->uw == 1;
-    for (size_t i = 0; i < count; i++) {
-        const int64_t oh = (int64_t)((pix + i) / g->ow), ow = (int64_t)((pix + i) % g->ow);
-        if (runs)
-            row_of_runs(dst + i * ld, g, x, oh, ow, k0, k1);
-        else
-            row_of_taps(dst + i * ld, g, x, group, oh, ow, k0, k1);
+    segment s;
+    for (size_t k = k0; k < k1; k += s.len) {
+        s = segment_at(g, group, k, k1);
+        for (size_t i = 0, n; i < count; i += n) {
+            const size_t oh = (pix + i) / g->ow, ow = (pix + i) % g->ow;
+            const int64_t ih = source((int64_t)oh * g->sh - g->pt + s.kh * g->dh, g->uh, g->h);
+            float *to = dst + i * ld + (k - k0);
+            n = g->ow - ow < count - i ? g->ow - ow : count - i;
+            if (ih < 0)
+                for (size_t j = 0; j < n; j++)
+                    memset(to + j * ld, 0, s.len * sizeof *to);
+            else if (g->uw > 1)
+                segment_of_spread(to, ld, g, &s, x + (size_t)ih * g->w * g->c, ow, n);
+            else
+                segment_of_row(to, ld, &s, x + (size_t)ih * g->w * g->c, ow, n);
+        }
     }
 }
