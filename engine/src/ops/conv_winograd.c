@@ -79,7 +79,9 @@ op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
     p.span = any ? g->n * p.tiles : p.tiles;
     p.strips = parts_of(g->o, k->strip);
     p.panels = op_panels(p.gemm, g->o);
-    p.depth = op_min(k->depth, g->c);
+    /* parts as equal as whole lines allow: 192 channels are 2 x 96, not 128 and 64 */
+    p.depth = round_up(parts_of(g->c, parts_of(g->c, k->depth)), LINE);
+    p.depth = op_min(op_min(p.depth, k->depth), g->c);
     p.parts = parts_of(g->c, p.depth);
     p.ldv = round_up(p.depth, LINE);
     const size_t own = own_tiles(&p);

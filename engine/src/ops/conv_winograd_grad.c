@@ -28,10 +28,10 @@ op_winograd_grad op_winograd_grad_cut(const op_patch *g, const krn_table *krn)
     p.tiles = (g->oh + M - 1) / M * p.tw;
     p.all = g->n * p.tiles;
     p.panels = op_panels(krn->gemm_f32, g->c);
-    p.ldy = odd_lines(g->o);
+    p.out_panels = op_panels(krn->gemm_f32, g->o);
     /* What a round shares stays in the shared cache, but the sums m are read and written once a
      * round: not more bytes than those of v and y. */
-    const size_t tile = XI * (p.panels * nr + p.ldy);
+    const size_t tile = XI * (p.panels + p.out_panels) * nr;
     const size_t fit = krn->winograd_f32->round / tile;
     const size_t least = g->c * g->o / (g->c + g->o) + FEW;
     p.m_step = odd_lines(g->o * g->c);
@@ -44,8 +44,7 @@ op_winograd_grad op_winograd_grad_cut(const op_patch *g, const krn_table *krn)
         p.most_round = op_min(p.most_round > FEW ? p.most_round : FEW, krn->gemm_f32->kc);
     }
     p.out_blocks = op_parts(g->o, OUTPUTS);
-    p.v_step = odd_lines(p.most_round * nr);
-    p.y_step = odd_lines(p.most_round * p.ldy);
+    p.step = odd_lines(p.most_round * nr);
     return p;
 }
 
@@ -59,11 +58,9 @@ prelu_status op_winograd_grad_work(const op_winograd_grad *p, op_work *work, pre
 {
     const op_patch *g = &p->g;
     const double macs = (double)g->c * (double)g->o;
-    size_t v, y, m;
-    PRELU_TRY(prelu_mul(p->v_step * sizeof(float), XI * p->panels, &v, err));
-    PRELU_TRY(prelu_mul(p->y_step * sizeof(float), XI, &y, err));
+    size_t v, m;
+    PRELU_TRY(prelu_mul(p->step * sizeof(float), XI * (p->panels + p->out_panels), &v, err));
     PRELU_TRY(prelu_mul(p->m_step * sizeof(float), XI * (p->shares ? p->shares : 1), &m, err));
-    PRELU_TRY(prelu_add(v, y, &v, err));
     if (p->rounds > INT_MAX / PHASES - 1)
         return prelu_fail(err, PRELU_E_LIMIT, "%zu rounds of a gradient", p->rounds);
     work->rounds = p->rounds;
@@ -108,41 +105,43 @@ static void transform(const op_winograd_grad *p, const float *x, const float *dy
     const op_patch *g = &p->g;
     const size_t nr = p->krn->gemm_f32->nr, image = t / p->tiles, in = t % p->tiles;
     const int64_t row = (int64_t)(in / p->tw * M), col = (int64_t)(in % p->tw * M);
-    const krn_winograd_window out =
+    krn_winograd_window out =
         window(dy + image * g->oh * g->ow * g->o, g->oh, g->ow, g->o, row, col, M);
     krn_winograd_window win =
         window(x + image * g->h * g->w * g->c, g->h, g->w, g->c, row - g->pt, col - g->pl, N);
-    p->krn->winograd_grad_f32->spread(y, p->y_step, &out, g->o);
-    for (size_t q = 0; q < p->panels; q++, win.x += nr, v += XI * p->v_step) {
+    for (size_t q = 0; q < p->out_panels; q++, out.x += nr, y += XI * p->step)
+        p->krn->winograd_grad_f32->spread(y, p->step, &out, op_min(nr, g->o - q * nr));
+    for (size_t q = 0; q < p->panels; q++, win.x += nr, v += XI * p->step) {
         const size_t some = op_min(nr, g->c - q * nr);
-        p->krn->winograd_f32->input(v, p->v_step, &win, some);
+        p->krn->winograd_f32->input(v, p->step, &win, some);
         for (size_t xi = 0; xi < XI && some < nr; xi++)
-            memset(v + xi * p->v_step + some, 0, (nr - some) * sizeof *v);
+            memset(v + xi * p->step + some, 0, (nr - some) * sizeof *v);
     }
 }
 
-/* kc tiles at a time: a panel of v stays in L1 while the outputs pass by. */
+/* kc tiles at a time: a panel of v stays in L1 while the outputs of one of y pass by. */
 static void products(const op_winograd_grad *p, const float *v, const float *y, float *m,
                      size_t tiles, size_t task, bool first)
 {
     const op_patch *g = &p->g;
     const krn_gemm *gemm = p->krn->gemm_f32;
-    const size_t xi = task / p->out_blocks, parts = op_parts(tiles, gemm->kc);
-    const op_range o = op_cut(g->o, gemm->mr, p->out_blocks, task % p->out_blocks);
-    for (size_t part = 0; part < parts; part++) {
-        const op_range t = op_cut(tiles, 1, parts, part);
-        gemm->run(&(krn_gemm_args){.m = o.to - o.from,
-                                   .n = g->c,
-                                   .k = t.to - t.from,
-                                   .a = y + xi * p->y_step + t.from * p->ldy + o.from,
-                                   .a_rs = 1,
-                                   .a_ks = p->ldy,
-                                   .b = v + xi * p->v_step + t.from * gemm->nr,
-                                   .b_panel = XI * p->v_step,
-                                   .c = m + xi * p->m_step + o.from * g->c,
-                                   .ldc = g->c,
-                                   .accumulate = !first || part > 0});
-    }
+    const size_t xi = task / p->out_blocks, nr = gemm->nr, parts = op_parts(tiles, gemm->kc);
+    const op_range o = op_cut(g->o, nr, p->out_blocks, task % p->out_blocks);
+    for (size_t at = o.from; at < o.to; at += nr)
+        for (size_t part = 0; part < parts; part++) {
+            const op_range t = op_cut(tiles, 1, parts, part);
+            gemm->run(&(krn_gemm_args){.m = op_min(nr, o.to - at),
+                                       .n = g->c,
+                                       .k = t.to - t.from,
+                                       .a = y + (at / nr * XI + xi) * p->step + t.from * nr,
+                                       .a_rs = 1,
+                                       .a_ks = nr,
+                                       .b = v + xi * p->step + t.from * nr,
+                                       .b_panel = XI * p->step,
+                                       .c = m + xi * p->m_step + at * g->c,
+                                       .ldc = g->c,
+                                       .accumulate = !first || part > 0});
+        }
 }
 
 /* Blocks of a share's tiles, one after another, into its own sums. */
@@ -151,13 +150,13 @@ static void share(const op_winograd_grad *p, const float *x, const float *dy, fl
 {
     const op_range all = op_cut(p->all, 1, p->shares, task);
     const size_t nr = p->krn->gemm_f32->nr;
-    float *v = scratch, *y = v + XI * p->panels * p->v_step;
+    float *v = scratch, *y = v + XI * p->panels * p->step;
     if (all.from == all.to)
         memset(m, 0, XI * p->m_step * sizeof *m);
     for (size_t at = all.from; at < all.to; at += p->most_round) {
         const size_t tiles = op_min(p->most_round, all.to - at);
         for (size_t t = 0; t < tiles; t++)
-            transform(p, x, dy, v + t * nr, y + t * p->ldy, at + t);
+            transform(p, x, dy, v + t * nr, y + t * nr, at + t);
         for (size_t i = 0; i < XI * p->out_blocks; i++)
             products(p, v, y, m, tiles, i, at == all.from);
     }
@@ -192,11 +191,11 @@ void op_winograd_grad_task(const op_winograd_grad *p, const float *x, const floa
     }
     const size_t round = (size_t)phase / PHASES, nr = p->krn->gemm_f32->nr;
     const op_range all = op_cut(p->all, 1, p->rounds, round);
-    float *v = shared, *y = v + XI * p->panels * p->v_step, *m = y + XI * p->y_step;
+    float *v = shared, *y = v + XI * p->panels * p->step, *m = y + XI * p->out_panels * p->step;
     if (phase % PHASES == 0) {
         const size_t to = op_min((task + 1) * FEW, all.to - all.from);
         for (size_t t = task * FEW; t < to; t++)
-            transform(p, x, dy, v + t * nr, y + t * p->ldy, all.from + t);
+            transform(p, x, dy, v + t * nr, y + t * nr, all.from + t);
     } else if (phase % PHASES == 1) {
         products(p, v, y, m, all.to - all.from, task, round == 0);
     } else if (round + 1 == p->rounds) {

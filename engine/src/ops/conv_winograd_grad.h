@@ -7,7 +7,7 @@
  *  in rounds of three phases over some of the batch's tiles:
  *
  *      phase 0   a few tiles:          windows of x  -> v[panel][xi][tile][nr]     krn->input
- *                                      tiles of dy   -> y[xi][tile][o]             grad->spread
+ *                                      tiles of dy   -> y[panel][xi][tile][nr]     grad->spread
  *      phase 1   an xi, some outputs:  m[xi][o][c] += y[xi]' v[xi]                 gemm_f32
  *      phase 2   after the last round: m[.][o][.]    -> dw[o][3][3][c]             grad->gather
  *
@@ -20,12 +20,12 @@
 typedef struct op_winograd_grad {
     op_patch g;
     const krn_table *krn;
-    size_t tw, tiles, all;         /* tiles in a row, of an image, of the batch */
-    size_t rounds, most_round;     /* most tiles of a round */
-    size_t panels, ldy;            /* of the input channels; floats of a row of y */
-    size_t out_blocks;             /* tasks along the outputs */
-    size_t v_step, y_step, m_step; /* floats from one xi to the next */
-    size_t shares;                 /* 0: rounds */
+    size_t tw, tiles, all;     /* tiles in a row, of an image, of the batch */
+    size_t rounds, most_round; /* most tiles of a round */
+    size_t panels, out_panels; /* of the input channels, of the outputs */
+    size_t out_blocks;         /* tasks along the outputs */
+    size_t step, m_step;       /* floats from one xi of v and y, of m, to the next */
+    size_t shares;             /* 0: rounds */
 } op_winograd_grad;
 
 /** Can it, and does it pay? @param n the node, w its filters. */
