@@ -50,6 +50,9 @@ typedef struct prelu_plan_cost {
 /** @return as prelu_graph_infer. Thread-safe. */
 PRELU_MUST_CHECK prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w,
                                                  prelu_plan_cost *out, prelu_err *err);
+/** The multiply-accumulates of layer i of one picture in macs[i], prelu_plan_layers entries. */
+PRELU_MUST_CHECK prelu_status prelu_plan_layer_macs(const prelu_plan *plan, int64_t h, int64_t w,
+                                                    double *macs, prelu_err *err);
 /** Without weights shared with another plan. */
 size_t prelu_plan_packed_bytes(const prelu_plan *plan);
 

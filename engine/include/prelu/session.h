@@ -39,6 +39,10 @@ void prelu_session_seed(prelu_session *s, uint64_t seed);
  *  thread. Between steps the caller may drop the run. Allocates nothing. */
 PRELU_MUST_CHECK prelu_status prelu_session_begin(prelu_session *s, prelu_err *err);
 PRELU_MUST_CHECK prelu_status prelu_session_step(prelu_session *s, bool *done, prelu_err *err);
+/** Add up where time goes: from now on, each run adds the seconds of layer i of the plan to
+ *  seconds[i], and those of feeding the inputs to seconds[prelu_plan_layers(plan)]. Borrowed; NULL
+ *  ends it. */
+void prelu_session_clock(prelu_session *s, double *seconds);
 /** begin, and step to the end. */
 PRELU_MUST_CHECK prelu_status prelu_session_run(prelu_session *s, prelu_err *err);
 

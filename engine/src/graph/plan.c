@@ -246,8 +246,9 @@ int prelu_plan_find_output(const prelu_plan *plan, const char *name)
     return -1;
 }
 
-prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w, prelu_plan_cost *out,
-                                prelu_err *err)
+/* @param macs  of each layer, or NULL. */
+static prelu_status measure(const prelu_plan *plan, int64_t h, int64_t w, prelu_plan_cost *out,
+                            double *macs, prelu_err *err)
 {
     const prelu_graph *g = plan->g;
     prelu_shape *shapes = prelu_calloc((size_t)g->n_values + 1, sizeof *shapes);
@@ -258,11 +259,28 @@ prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w, pr
     if (!st) {
         const prelu_shape *y = &shapes[plan->outputs[0]];
         *out = (prelu_plan_cost){.rows = y->rank > 0 && y->dim[0] > 0 ? (size_t)y->dim[0] : 1};
-        for (int i = 0; i < g->n_nodes; i++)
-            out->macs += prelu_node_macs(g, i, shapes);
+        for (int i = 0; i < g->n_nodes; i++) {
+            const double n = prelu_node_macs(g, i, shapes);
+            out->macs += n;
+            if (macs)
+                macs[i] = n;
+        }
     }
     prelu_free(shapes);
     return st;
+}
+
+prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w, prelu_plan_cost *out,
+                                prelu_err *err)
+{
+    return measure(plan, h, w, out, NULL, err);
+}
+
+prelu_status prelu_plan_layer_macs(const prelu_plan *plan, int64_t h, int64_t w, double *macs,
+                                   prelu_err *err)
+{
+    prelu_plan_cost all;
+    return measure(plan, h, w, &all, macs, err);
 }
 
 size_t prelu_plan_packed_bytes(const prelu_plan *plan) { return plan->packed_bytes; }

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "graph/gr_plan.h"
 #include "graph/layout.h"
 #include "graph/feed.h"
@@ -5,6 +6,7 @@
 #include "prelu/session.h"
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 /* Work of one step per thread: 1 to 4 ms at 400 to 100 GFLOP/s. */
 #define STEP_FLOPS 4e8
@@ -57,6 +59,7 @@ struct prelu_session {
     int node, phase;         /* next to run; node = -1: the feeds */
     size_t task;
     bool running;
+    double *seconds; /* by node, then of the feeds; NULL = nobody asks */
 };
 
 static size_t count_tensors(const prelu_graph *g)
@@ -523,6 +526,8 @@ prelu_status prelu_session_bind(prelu_session *s, prelu_value variable, const fl
     return PRELU_OK;
 }
 
+void prelu_session_clock(prelu_session *s, double *seconds) { s->seconds = seconds; }
+
 void prelu_session_seed(prelu_session *s, uint64_t seed) { s->seed = seed; }
 
 /* ---- running ------------------------------------------------------------------------------ */
@@ -572,6 +577,13 @@ static void feed_all(prelu_session *s)
     }
 }
 
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 /* Tasks of the current phase up to the step's budget. */
 static double run_some(prelu_session *s, double budget)
 {
@@ -595,7 +607,10 @@ static double run_some(prelu_session *s, double budget)
                        .shared = s->block + n->shared_offset,
                        .seed = s->seed,
                        .first_row = s->first_row};
+    const double start = s->seconds ? seconds_now() : 0.0;
     prelu_pool_run(s->pool, count, run_task, &c);
+    if (s->seconds)
+        s->seconds[s->node] += seconds_now() - start;
     s->task += count;
     return (double)count * each;
 }
@@ -629,7 +644,10 @@ static prelu_status step(prelu_session *s, double budget, bool *done, prelu_err 
     if (!s->running)
         return prelu_fail(err, PRELU_E_ARG, "step without begin");
     if (s->node < 0) {
+        const double start = s->seconds ? seconds_now() : 0.0;
         feed_all(s);
+        if (s->seconds)
+            s->seconds[s->plan->g->n_nodes] += seconds_now() - start;
         s->node = 0;
     }
     while (s->node < s->plan->g->n_nodes && budget > 0.0) {

@@ -1,5 +1,5 @@
 /* prelu-train bench: time of a model's inference, or of one SGD step. */
-#include "bench.h"
+#include "bench_layers.h"
 #include "command.h"
 #include "common.h"
 #include "prelu/mem.h"
@@ -14,6 +14,7 @@ typedef struct result {
     double images_per_s;                          /* of a training step; 0 = not measured */
     double first_ms, loaded_mb; /* from the program's start to its first run; resident then */
     size_t packed_bytes, session_bytes;
+    bool by_layer, json;
 } result;
 
 static int by_value(const void *a, const void *b)
@@ -75,7 +76,9 @@ static prelu_status count_macs(const train_benchmark *b, double *macs, prelu_err
     return st;
 }
 
-static prelu_status time_runs(const train_benchmark *b, prelu_session *s, result *r, prelu_err *err)
+/* @param layers  NULL, or to be filled. */
+static prelu_status time_runs(const train_benchmark *b, prelu_session *s, result *r,
+                              train_layer_times *layers, prelu_err *err)
 {
     double *ms = prelu_calloc((size_t)b->runs, sizeof *ms);
     prelu_status st = PRELU_OK;
@@ -83,6 +86,8 @@ static prelu_status time_runs(const train_benchmark *b, prelu_session *s, result
         return prelu_fail(err, PRELU_E_NOMEM, "%" PRId64 " runs", b->runs);
     for (int64_t i = -2; i < b->runs && !st; i++) { /* two to warm up */
         double start = train_now_ms();
+        if (layers && i >= 0)
+            train_layers_clock(layers, s, (size_t)i);
         st = prelu_session_set_views(s, b->views, (size_t)b->batch, err);
         if (!st)
             st = prelu_session_run(s, err);
@@ -95,33 +100,6 @@ static prelu_status time_runs(const train_benchmark *b, prelu_session *s, result
     r->median_ms = (ms[(b->runs - 1) / 2] + ms[b->runs / 2]) / 2;
     r->least_ms = ms[0];
     prelu_free(ms);
-    return st;
-}
-
-static prelu_status measure(const train_benchmark *b, result *r, prelu_err *err)
-{
-    prelu_plan *plan = NULL;
-    prelu_session *s = NULL;
-    double start = train_now_ms();
-    prelu_status st = prelu_model_plan(&plan, b->m, b->precision, b->pool, err);
-    if (st)
-        goto out;
-    r->plan_ms = train_now_ms() - start;
-    r->packed_bytes = prelu_plan_packed_bytes(plan);
-    /* As a server does: what is packed needs no map, which would count as memory in use. */
-    prelu_model_drop_weights(b->m);
-    st = prelu_session_create(&s, plan, b->pool, 0, err);
-    if (st)
-        goto out;
-    st = prelu_session_reshape(s, b->batch, b->height, b->width, err);
-    if (st)
-        goto out;
-    r->session_bytes = prelu_session_bytes(s);
-    r->loaded_mb = train_rss_mb();
-    st = time_runs(b, s, r, err);
-out:
-    prelu_session_destroy(&s);
-    prelu_plan_destroy(&plan);
     return st;
 }
 
@@ -142,7 +120,7 @@ static void print_json(const train_benchmark *b, const result *r)
                "\"session_mb\":%.4g,\"loaded_rss_mb\":%.5g",
                ms, r->least_ms / (double)b->batch, 2 * r->macs / ms / 1e6, r->plan_ms, r->first_ms,
                (double)r->packed_bytes / 1e6, (double)r->session_bytes / 1e6, r->loaded_mb);
-    printf(",\"load_ms\":%.4g,\"peak_rss_mb\":%.5g}\n", r->load_ms, train_peak_rss_mb());
+    printf(",\"load_ms\":%.4g,\"peak_rss_mb\":%.5g", r->load_ms, train_peak_rss_mb());
 }
 
 static void print_text(const train_benchmark *b, const result *r)
@@ -162,6 +140,51 @@ static void print_text(const train_benchmark *b, const result *r)
         printf("%.4g ms from the program's start to its first answer, with %.5g MB packed and "
                "%.5g MB resident\n",
                r->first_ms, (double)r->packed_bytes / 1e6, r->loaded_mb);
+}
+
+/* @param layers  times to print with the rest, or NULL. */
+static void report(const train_benchmark *b, const result *r, const prelu_plan *plan,
+                   train_layer_times *layers)
+{
+    (r->json ? print_json : print_text)(b, r);
+    if (layers)
+        train_layers_print(layers, plan, b, r->json);
+    if (r->json)
+        printf("}\n");
+}
+
+static prelu_status measure(const train_benchmark *b, result *r, prelu_err *err)
+{
+    train_layer_times times = {0}, *layers = r->by_layer ? &times : NULL;
+    prelu_plan *plan = NULL;
+    prelu_session *s = NULL;
+    double start = train_now_ms();
+    prelu_status st = prelu_model_plan(&plan, b->m, b->precision, b->pool, err);
+    if (st)
+        goto out;
+    r->plan_ms = train_now_ms() - start;
+    r->packed_bytes = prelu_plan_packed_bytes(plan);
+    /* As a server does: what is packed needs no map, which would count as memory in use. */
+    prelu_model_drop_weights(b->m);
+    st = prelu_session_create(&s, plan, b->pool, 0, err);
+    if (st)
+        goto out;
+    st = prelu_session_reshape(s, b->batch, b->height, b->width, err);
+    if (st)
+        goto out;
+    r->session_bytes = prelu_session_bytes(s);
+    r->loaded_mb = train_rss_mb();
+    if (layers)
+        st = train_layers_init(layers, plan, b, err);
+    if (!st)
+        st = time_runs(b, s, r, layers, err);
+    if (!st)
+        report(b, r, plan, layers);
+out:
+    train_layers_deinit(&times);
+    prelu_session_destroy(&s);
+    prelu_plan_destroy(&plan);
+    return st;
 }
 
 /* A training step computes in f32. */
@@ -203,14 +226,16 @@ static prelu_status prepare(train_benchmark *b, const train_args *a, result *r, 
 static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
 {
     train_benchmark b = {.m = NULL};
-    result r = {0};
+    result r = {.by_layer = train_flag(a, "layers"), .json = train_flag(a, "json")};
     prelu_status st = prepare(&b, a, &r, err);
     (void)exit_code;
-    if (!st)
-        st = train_flag(a, "train") ? train_bench_step(&b, &r.images_per_s, err)
-                                    : measure(&b, &r, err);
-    if (!st && b.m)
-        (train_flag(a, "json") ? print_json : print_text)(&b, &r);
+    if (!st && !train_flag(a, "train"))
+        st = measure(&b, &r, err);
+    else if (!st) {
+        st = train_bench_step(&b, &r.images_per_s, err);
+        if (!st)
+            report(&b, &r, NULL, NULL);
+    }
     prelu_free(b.pixels);
     prelu_free(b.views);
     prelu_model_destroy(&b.m);
@@ -227,6 +252,7 @@ static const train_option options[] = {
     {"runs", "R", "timed runs (default 10)", false},
     {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
     {"train", NULL, "time an SGD step, in fp32, instead", false},
+    {"layers", NULL, "the time of each layer too", false},
     {"json", NULL, "print JSON", false},
     TRAIN_OPTION_END,
 };
