@@ -70,6 +70,24 @@ def state(run_folder):
     return steps, floats
 
 
+def compare_precision(data, model):
+    """What low precision changes is printed, and written into the file only on request."""
+    before = model.read_bytes()
+    args = ["eval", "--model", model, "--data", data, "--compare-precision"]
+    results = json.loads(run(*args, "--json").stdout)["results"]
+    assert [r["precision"] for r in results] == ["fp32", "bf16", "int8fc"]
+    assert results[0]["agrees"] == 1 and results[0]["points"] == 0
+    for r in results:
+        assert r["images"] == 40 and r["agrees"] >= 0.9 and r["sure"] <= 40 and r["holds"] in (True, False)
+    assert model.read_bytes() == before
+    table = run(*args, "--write-precision").stdout
+    assert "asked: top-1 of fp32 on 99.5%" in table and "int8fc" in table
+    after = model.read_bytes()
+    assert after[:len(before)] == before and b"prelu.precision" in after[len(before):]
+    assert f'"int8fc_agrees":{results[2]["agrees"]:.6f}'.encode() in after
+    run(*args, "--model", model, expect=64)
+
+
 def test_fits_measures_and_writes_a_model(data, tmp_path):
     out = tmp_path / "m.onnx"
     p = fit(data, out, "--epochs", 6)
@@ -102,6 +120,7 @@ def test_fits_measures_and_writes_a_model(data, tmp_path):
         p = run("eval", "--model", out, "--data", data, "--precision", precision, "--json")
         assert json.loads(p.stdout)["results"][0]["top1"] >= 0.9
     run("eval", "--model", out, "--data", data, "--precision", "fp16", expect=64)
+    compare_precision(data, out)
     assert b'"mode":"center","scores":[' in out.read_bytes()
     p = subprocess.run([SERVE, "--check", "--model", out], capture_output=True, text=True, timeout=60)
     assert p.returncode == 0, p.stderr

@@ -140,6 +140,7 @@ static const char *try_one(const void *variant, call_fn *call, const problem *p,
 typedef struct packed_bf16 {
     uint16_t *a, *b;
     size_t panel, len, gap, *at;
+    uint16_t *c16; /* where results go instead */
 } packed_bf16;
 
 /* Row of a for row i of c. */
@@ -179,7 +180,38 @@ static void call_bf16(const void *variant, const problem *p, const void *packed,
     g.b += cut * v->nr;
     g.k = p->k - cut;
     g.ep = p->ep < 12 ? &ep : NULL;
+    if (k->c16) {
+        g.c16 = k->c16;
+        g.c = NULL;
+    }
     v->run(&g);
+}
+
+/* c16 must be c, rounded. */
+static const char *bf16_result(const krn_gemm_bf16 *v, const problem *p, packed_bf16 *k)
+{
+    const size_t len = (p->m - 1) * p->ldc + p->n;
+    float *c = malloc(len * sizeof *c);
+    uint16_t *want = malloc(len * sizeof *want);
+    const char *wrong = NULL;
+    for (size_t i = 0; i < len; i++)
+        c[i] = 1.0f;
+    call_bf16(v, p, k, 0, p->m, c, p->ldc, 1);
+    krn_to_bf16__ref(want, c, len);
+    k->c16 = check_guard_new(len * sizeof *k->c16);
+    for (size_t i = 0; i < len; i++)
+        k->c16[i] = 0x3f80;
+    call_bf16(v, p, k, 0, p->m, NULL, p->ldc, 1);
+    for (size_t i = 0; i < len && !wrong; i++)
+        if (k->c16[i] != want[i])
+            wrong = WRONG("m %zu n %zu k %zu: bf16 result %zu is %#x, not %#x", p->m, p->n, p->k, i,
+                          k->c16[i], want[i]);
+    check_guard_intact(k->c16, len * sizeof *k->c16);
+    check_guard_free(k->c16);
+    k->c16 = NULL;
+    free(c);
+    free(want);
+    return wrong;
 }
 
 static const char *bf16_case(const krn_gemm_bf16 *v, const problem *p, int turn)
@@ -205,6 +237,8 @@ static const char *bf16_case(const krn_gemm_bf16 *v, const problem *p, int turn)
             krn_to_bf16__ref(&k.b[j / v->nr * k.panel + in], &p->b[j * p->k + i], 1);
         }
     const char *wrong = try_one(v, call_bf16, p, &k, false);
+    if (!wrong && !p->accumulate)
+        wrong = bf16_result(v, p, &k);
     check_guard_free(k.a);
     check_guard_free(k.b);
     free(k.at);

@@ -1,4 +1,5 @@
 #include "graph/gr_plan.h"
+#include "prelu/log.h"
 #include "prelu/mem.h"
 #include <string.h>
 
@@ -111,14 +112,15 @@ static prelu_status own_constant(prelu_plan *p, prelu_value v, prelu_err *err)
     return PRELU_OK;
 }
 
+static bool is_fc(const char *op) { return strcmp(op, "Gemm") == 0 || strcmp(op, "MatMul") == 0; }
+
 /* What bf16 gains depends on the CPU. Tiles multiply it many times faster than f32. Without them
  * vdpbf16ps does no more than fma, so Winograd in f32 is the faster convolution, and narrow weights
  * pay only in fully connected layers, where they are waited for. int8 weights are auto's choice
  * only where somebody has measured that they change no answers. */
-static prelu_precision precision_of(const prelu_node *n, const prelu_plan_options *o)
+static prelu_precision precision_of(bool fc, const prelu_plan_options *o)
 {
     const unsigned isa = krn_table_get()->isa;
-    const bool fc = strcmp(n->op, "Gemm") == 0 || strcmp(n->op, "MatMul") == 0;
     if (o->precision == PRELU_PRECISION_FP32 || o->precision == PRELU_PRECISION_BF16)
         return o->precision;
     if (fc && o->precision == PRELU_PRECISION_INT8FC)
@@ -141,6 +143,7 @@ static bool share(op_instance *inst, const prelu_plan_options *o)
         inst->packed = from->packed;
         inst->algorithm = from->algorithm;
         inst->consumed = from->consumed;
+        inst->bf16 = from->bf16;
         inst->shared = true;
         return true;
     }
@@ -157,7 +160,7 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
     *inst = (op_instance){.def = op_find(n->op),
                           .node = n,
                           .krn = krn_table_get(),
-                          .precision = precision_of(n, o),
+                          .precision = precision_of(is_fc(n->op), o),
                           .part_packed = o->packed,
                           .part_ctx = o->packed_ctx,
                           .id = (uint64_t)i};
@@ -189,6 +192,26 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
     return PRELU_OK;
 }
 
+static void in_f32(prelu_plan *p, prelu_value v)
+{
+    if (v != PRELU_NONE && p->g->values[v].producer != PRELU_NONE)
+        p->g->values[v].dtype = PRELU_F32;
+}
+
+/* What one bf16 convolution hands to others only stays bf16: rounded once, as it is stored. */
+static void choose_types(prelu_plan *p)
+{
+    const prelu_graph *g = p->g;
+    for (int i = 0; i < g->n_nodes; i++)
+        if (p->ops[i].bf16)
+            g->values[g->nodes[i].out[0]].dtype = PRELU_BF16;
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = p->ops[i].bf16 ? 1 : 0; k < g->nodes[i].n_in; k++)
+            in_f32(p, g->nodes[i].in[k]);
+    for (int i = 0; i < p->n_outputs; i++)
+        in_f32(p, p->outputs[i]);
+}
+
 /* The plan does not look at the caller's memory again. */
 static void forget_data(prelu_graph *g)
 {
@@ -214,6 +237,11 @@ static prelu_status build(prelu_plan *p, const prelu_graph *g, const prelu_plan_
         PRELU_TRY(pack_node(p, i, o, err));
     while (p->head < p->g->n_nodes && !p->ops[p->head].def->windows)
         p->head++;
+    choose_types(p);
+    if (!o->training)
+        prelu_log(PRELU_LOG_INFO, "precision %s: convolutions %s, fully connected layers %s, on %s",
+                  prelu_precision_name(o->precision), prelu_precision_name(precision_of(false, o)),
+                  prelu_precision_name(precision_of(true, o)), prelu_cpu_text());
     forget_data(p->g);
     return PRELU_OK;
 }

@@ -271,8 +271,9 @@ static void fill_tensors(prelu_session *s)
             t->data = t->constant ? s->plan->owned[v] : s->data[v];
         }
         for (int k = 0; k < n->n_out; k++)
-            s->nodes[i].out[k] = (op_tensor){
-                .data = s->data[n->out[k]], .dtype = PRELU_F32, .shape = s->shapes[n->out[k]]};
+            s->nodes[i].out[k] = (op_tensor){.data = s->data[n->out[k]],
+                                             .dtype = g->values[n->out[k]].dtype,
+                                             .shape = s->shapes[n->out[k]]};
     }
 }
 

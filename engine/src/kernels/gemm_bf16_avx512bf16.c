@@ -1,4 +1,5 @@
 #include "kernels/store_avx512.h"
+#include "kernels/store_bf16.h"
 #include <string.h>
 
 /* Register tile 14 x 32 as in f32; one step takes a pair of k. vdpbf16ps adds both products. */
@@ -7,7 +8,7 @@ enum { MR = 14, NR = 32 };
 typedef struct tile_args {
     const krn_gemm_bf16_args *g;
     const uint16_t *a, *b;
-    float *c; /* row 0, first column of the tile */
+    size_t j; /* first column */
     size_t row[MR];
     __mmask16 mask[2];
     const krn_epilogue *ep; /* moved to the tile's columns */
@@ -29,9 +30,10 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
         for (int v = 0; v < 2; v++)
-            acc[r][v] = g->accumulate && t->row[r] != KRN_NO_ROW
-                            ? _mm512_maskz_loadu_ps(t->mask[v], t->c + t->row[r] * g->ldc + v * 16)
-                            : _mm512_setzero_ps();
+            acc[r][v] =
+                g->accumulate && t->row[r] != KRN_NO_ROW
+                    ? _mm512_maskz_loadu_ps(t->mask[v], g->c + t->row[r] * g->ldc + t->j + v * 16)
+                    : _mm512_setzero_ps();
     for (size_t s = 0; s < g->k / KRN_BF16_K; s++) {
         const uint16_t *a = t->a + (g->a_at ? g->a_at[s] : s * KRN_BF16_K);
         for (size_t p = 0; p < KRN_BF16_K; p += 2, a += 2, b += 2 * NR) {
@@ -54,7 +56,7 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
             __m512 s = acc[r][v];
             if (t->ep)
                 s = krn_finish_avx512(s, t->ep, t->row[r], (size_t)v * 16, t->mask[v]);
-            _mm512_mask_storeu_ps(t->c + t->row[r] * g->ldc + v * 16, t->mask[v], s);
+            krn_store_bf16(g, t->row[r], t->j + (size_t)v * 16, t->mask[v], s);
         }
     }
 }
@@ -75,7 +77,7 @@ static void run(const krn_gemm_bf16_args *g)
         krn_epilogue ep;
         tile_args t = {.g = g,
                        .b = g->b + j / NR * g->b_panel,
-                       .c = g->c + j,
+                       .j = j,
                        .mask = {krn_low_bits(cols), krn_low_bits(cols > 16 ? cols - 16 : 0)}};
         if (g->ep) {
             ep = krn_epilogue_at(g->ep, 0, j);

@@ -69,6 +69,7 @@ typedef const krn_gemm krn_gemm_f32_fn; /* the slot holds a pointer to the struc
  *  b: panels of nr columns as [k/2][nr][2].
  *  c: with row_gap > 0, rows of a come in runs of row_len with row_gap rows between them that are
  *     readable but give nothing: c and residual have no rows for them.
+ *  c16: instead of c, the results rounded as to_bf16 does; then `accumulate` is false.
  *  CPUs' bf16 instructions flush denormals and round as they please; only rounded operands that are
  *  normal or zero are promised an error within (k + 1) 2^-23 sum |a b|. */
 #define KRN_BF16_K 32
@@ -78,6 +79,7 @@ typedef struct krn_gemm_bf16_args {
     const size_t *a_at;   /* k / KRN_BF16_K values or NULL */
     size_t a_rs, b_panel; /* elements */
     float *c;
+    uint16_t *c16; /* NULL = c */
     size_t ldc;
     size_t row_len, row_gap;
     bool accumulate;

@@ -27,6 +27,19 @@ void krn_to_bf16__ref(uint16_t *dst, const float *src, size_t n)
     }
 }
 
+/* A finished row of c16: its sums, the epilogue, then the rounding. */
+static void finish_bf16(const krn_gemm_bf16_args *g, size_t row, size_t j, float s)
+{
+    if (g->ep) {
+        krn_epilogue ep = *g->ep;
+        ep.bias = ep.bias ? ep.bias + j : NULL;
+        ep.slope = ep.slope ? ep.slope + j : NULL;
+        ep.residual = ep.residual ? ep.residual + row * ep.ldr + j : NULL;
+        krn_epilogue_ref(&s, 1, 1, 1, &ep);
+    }
+    krn_to_bf16__ref(&g->c16[row * g->ldc + j], &s, 1);
+}
+
 static void run_bf16(const krn_gemm_bf16_args *g)
 {
     krn_rows rows = krn_rows_from(g, 0);
@@ -44,10 +57,13 @@ static void run_bf16(const krn_gemm_bf16_args *g)
                 for (size_t q = 0; q < KRN_BF16_K; q++)
                     s += from_bf16(a[q]) * from_bf16(b[q]);
             }
-            g->c[row * g->ldc + j] = s;
+            if (g->c16)
+                finish_bf16(g, row, j, s);
+            else
+                g->c[row * g->ldc + j] = s;
         }
     }
-    if (g->ep)
+    if (g->ep && !g->c16)
         krn_epilogue_ref(g->c, g->ldc, stored, g->n, g->ep);
 }
 

@@ -134,6 +134,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
                   .slope = has_slope ? slope : NULL,
                   .panels = data};
     inst->packed = p;
+    inst->bf16 = bf16;
     *consumed = 1u << IN_W;
     if (has_bias) {
         memcpy(bias, in[IN_BIAS].data, o * sizeof *bias);
@@ -189,7 +190,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     const krn_gemm *krn = inst->krn->gemm_f32;
     const op_patch g = geometry(inst, in);
     const packed *pk = inst->packed;
-    PRELU_TRY(op_need_f32(inst, in, 0, err));
+    PRELU_TRY(op_need_f32(inst, in, inst->bf16 ? 1u << IN_X : 0, err));
     (void)out;
     if (pk && pk->depthwise) {
         op_depthwise_work(&g, work);

@@ -179,21 +179,25 @@ static void lay_row(const op_conv_bf16 *p, uint16_t *image, size_t parity, size_
         }
 }
 
-static void lay_task(const op_conv_bf16 *p, const krn_table *krn, const float *x, uint16_t *images,
-                     size_t task, uint16_t *scratch)
+static void lay_task(const op_conv_bf16 *p, const krn_table *krn, const op_tensor *x,
+                     uint16_t *images, size_t task, uint16_t *scratch)
 {
     const op_patch *g = &p->g;
     const size_t r = task % p->rows, parity = task / p->rows % (size_t)g->sh;
     const size_t image = task / p->rows / (size_t)g->sh;
     const int64_t y = ((int64_t)r - (int64_t)p->top) * g->sh + (int64_t)parity;
     const bool inside = y >= 0 && y < (int64_t)g->h;
-    if (inside)
-        krn->to_bf16(scratch, x + (image * g->h + (size_t)y) * g->w * g->c, g->w * g->c);
-    lay_row(p, images + image * p->image, parity, r, inside ? scratch : NULL);
+    const size_t at = inside ? (image * g->h + (size_t)y) * g->w * g->c : 0;
+    const uint16_t *row = scratch;
+    if (x->dtype == PRELU_BF16)
+        row = (const uint16_t *)x->data + at;
+    else if (inside)
+        krn->to_bf16(scratch, (const float *)x->data + at, g->w * g->c);
+    lay_row(p, images + image * p->image, parity, r, inside ? row : NULL);
 }
 
 static void multiply_task(const op_conv_bf16 *p, const krn_gemm_bf16 *gemm, const size_t *at,
-                          const uint16_t *images, const uint16_t *panels, float *y,
+                          const uint16_t *images, const uint16_t *panels, const op_tensor *y,
                           const krn_epilogue *ep, size_t task)
 {
     const op_patch *g = &p->g;
@@ -202,6 +206,7 @@ static void multiply_task(const op_conv_bf16 *p, const krn_gemm_bf16 *gemm, cons
     const op_range row = op_cut(g->oh, 1, p->row_blocks, task / p->col_blocks % p->row_blocks);
     const op_conv_block b = {.first = col.from,
                              .at = (image * g->oh + row.from) * g->ow * g->o + col.from};
+    const bool low = y->dtype == PRELU_BF16;
     krn_epilogue mine;
     if (col.from == col.to || row.from == row.to)
         return;
@@ -215,7 +220,8 @@ static void multiply_task(const op_conv_bf16 *p, const krn_gemm_bf16 *gemm, cons
                                     .a_rs = STEP,
                                     .b = panels + col.from / p->nr * panel,
                                     .b_panel = panel,
-                                    .c = y + b.at,
+                                    .c = low ? NULL : (float *)y->data + b.at,
+                                    .c16 = low ? (uint16_t *)y->data + b.at : NULL,
                                     .ldc = g->o,
                                     .row_len = g->ow,
                                     .row_gap = p->pitch - g->ow,
@@ -228,9 +234,9 @@ void op_conv_bf16_task(const op_conv_bf16 *p, const krn_table *krn, const op_exe
 {
     uint16_t *images = (uint16_t *)(void *)((char *)x->shared + table_bytes(p));
     if (phase == 1)
-        multiply_task(p, krn->gemm_bf16, x->shared, images, panels, x->out[0].data, ep, task);
+        multiply_task(p, krn->gemm_bf16, x->shared, images, panels, &x->out[0], ep, task);
     else if (task == 0)
         fill_table(p, x->shared);
     else
-        lay_task(p, krn, x->in[0].data, images, task - 1, scratch);
+        lay_task(p, krn, &x->in[0], images, task - 1, scratch);
 }

@@ -12,6 +12,8 @@
  * lie at one distance from each other all over the plane, also from row to row: a product takes
  * many rows at once and drops the pitch - ow pixels between them.
  *
+ *  A picture that comes in bf16 is only laid out; the result is written as its tensor's type says.
+ *
  *      left | row -top: zeros        pitch pixels |  ...  | row 0: wide pixels, zeros | row 1 ...
  */
 typedef struct op_conv_bf16 {

@@ -46,6 +46,7 @@ typedef struct op_instance {
     void *part_ctx;
     const char *algorithm;     /* static text for describe --plan; NULL = def->name */
     prelu_precision precision; /* asked of constant weights; AUTO never comes here */
+    bool bf16;                 /* set by pack: input 0 may be bf16, and output 0 is written so */
     uint64_t id;               /* stable per node: dropout's stream */
 } op_instance;
 
