@@ -119,8 +119,8 @@ static bool takes_pictures(const prelu_graph *g)
 prelu_status mdl_graph_infer(const prelu_graph *g, int crop, prelu_shape *shapes, prelu_err *err)
 {
     const prelu_value_info *v = first_input(g);
-    bool map = v && v->shape.rank == 4;
-    return prelu_graph_infer(g, 1, map && v->shape.dim[2] > 0 ? 0 : crop,
+    bool map = v && v->shape.rank == 4, fixed = v && v->shape.rank > 0 && v->shape.dim[0] > 0;
+    return prelu_graph_infer(g, fixed ? 0 : 1, map && v->shape.dim[2] > 0 ? 0 : crop,
                              map && v->shape.dim[3] > 0 ? 0 : crop, shapes, err);
 }
 

@@ -83,7 +83,8 @@ PRELU_MUST_CHECK prelu_status mdl_precision_parse(const char *json, double *int8
 PRELU_MUST_CHECK prelu_status mdl_model_read(prelu_model **out, const mdl_map *file,
                                              const char *folder, const prelu_model_options *options,
                                              prelu_err *err);
-/** Shapes of all values for one picture: sizes that the graph leaves free are `crop`. */
+/** Shapes of all values for one picture, or as many as the graph fixes: sizes that it leaves free
+ *  are `crop`. */
 PRELU_MUST_CHECK prelu_status mdl_graph_infer(const prelu_graph *g, int crop, prelu_shape *shapes,
                                               prelu_err *err);
 /** Set m->logits, m->prob and m->classes from the graph's outputs at the crop's size.

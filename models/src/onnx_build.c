@@ -224,9 +224,10 @@ static prelu_status add_input(onnx_build *b, const onnx_port *p)
     if (s.rank < 0)
         return prelu_fail(b->err, PRELU_E_UNSUPPORTED, "input '%.80s' has no shape", p->name);
     if (s.rank == 4 && s.dim[0] > 0) { /* files with a fixed batch take any */
-        b->one_batch = b->one_batch || s.dim[0] == 1;
+        b->fixed_batch = s.dim[0];
         s.dim[0] = -1;
     }
+    b->batch_free = b->batch_free || (s.rank > 0 && s.dim[0] < 0);
     /* Files of half or double precision are computed in f32, so that is what they are fed. */
     if (dtype == PRELU_F16 || dtype == PRELU_BF16 || dtype == PRELU_F64)
         dtype = PRELU_F32;

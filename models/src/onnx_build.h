@@ -22,10 +22,12 @@ typedef struct onnx_build {
     size_t n_slots, cap_slots;
     uint32_t *table; /* open addressing over the slots' names; entry = slot + 1 */
     size_t table_len;
-    int crop;       /* side at which shapes are inferred where the file leaves them free */
-    int infers;     /* left: inference is linear in the graph, and the file is hostile */
-    bool one_batch; /* the file fixes the batch to 1: we free it */
-    int made;       /* nodes of our own, for their names */
+    int crop;            /* side at which shapes are inferred where the file leaves them free */
+    int infers;          /* left: inference is linear in the graph, and the file is hostile */
+    bool batch_free;     /* of an input, as the file has it or because we free it */
+    int64_t fixed_batch; /* what the file fixes it to; 0 = it does not */
+    size_t filled;       /* elements that ConstantOfShape has made */
+    int made;            /* nodes of our own, for their names */
     prelu_err *err;
 } onnx_build;
 

@@ -147,6 +147,28 @@ static prelu_status lower_clip(onnx_lowering *l, const prelu_node *n)
     return put_node(l, "Clip", n->name, in, 3, out_name(l, n), NULL, 0);
 }
 
+/* The axes of ReduceSum are an input since operator set 13; those of its kin not yet. */
+static prelu_status lower_reduce_sum(onnx_lowering *l, const prelu_node *n)
+{
+    prelu_attr keep = PRELU_INT("keepdims", prelu_node_int(n, "keepdims", 1));
+    char name[MAX_NAME];
+    const char *in[2] = {l->names[n->in[0]], name};
+    PRELU_TRY(put_ints_input(l, n, "axes", name));
+    return put_node(l, "ReduceSum", n->name, in, *name ? 2 : 1, out_name(l, n), &keep, 1);
+}
+
+static prelu_status lower_pad(onnx_lowering *l, const prelu_node *n)
+{
+    const prelu_attr *mode = prelu_node_attr(n, "mode");
+    const float value = prelu_node_float(n, "value", 0.0f);
+    char pads[MAX_NAME], with[MAX_NAME];
+    const char *in[3] = {l->names[n->in[0]], pads, with};
+    PRELU_TRY(put_ints_input(l, n, "pads", pads));
+    snprintf(with, sizeof with, "%.400s.value", out_name(l, n));
+    put_tensor(l, with, TYPE_FLOAT, &value, 1, true);
+    return put_node(l, "Pad", n->name, in, 3, out_name(l, n), mode, mode ? 1 : 0);
+}
+
 /* HardSwish came with operator set 14: x * HardSigmoid(x; 1/6, 1/2). */
 static prelu_status lower_hard_swish(onnx_lowering *l, const prelu_node *n)
 {
@@ -268,15 +290,12 @@ static prelu_status lower_spp(onnx_lowering *l, const prelu_node *n)
 
 static bool is_plain(const char *op)
 {
-    static const char *const plain[] = {"Add",           "AveragePool", "BatchNormalization",
-                                        "Concat",        "Conv",        "Div",
-                                        "Flatten",       "Gemm",        "GlobalAveragePool",
-                                        "GlobalMaxPool", "HardSigmoid", "Identity",
-                                        "LeakyRelu",     "LogSoftmax",  "MatMul",
-                                        "MaxPool",       "Mul",         "PRelu",
-                                        "ReduceMax",     "ReduceMean",  "Relu",
-                                        "Sigmoid",       "Softmax",     "Sub",
-                                        "Sum",           "Transpose"};
+    static const char *const plain[] = {
+        "Add",     "AveragePool", "BatchNormalization", "Concat",        "Conv",        "Div",
+        "Flatten", "Gemm",        "GlobalAveragePool",  "GlobalMaxPool", "HardSigmoid", "Identity",
+        "LRN",     "LeakyRelu",   "LogSoftmax",         "MatMul",        "MaxPool",     "Mul",
+        "PRelu",   "ReduceMax",   "ReduceMean",         "Relu",          "Sigmoid",     "Softmax",
+        "Sub",     "Sum",         "Transpose"};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (!strcmp(op, plain[i]))
             return true;
@@ -296,6 +315,10 @@ prelu_status onnx_lower_node(onnx_lowering *l, int i)
         return lower_reshape(l, n);
     if (!strcmp(n->op, "Clip"))
         return lower_clip(l, n);
+    if (!strcmp(n->op, "Pad"))
+        return lower_pad(l, n);
+    if (!strcmp(n->op, "ReduceSum"))
+        return lower_reduce_sum(l, n);
     if (!strcmp(n->op, "HardSwish"))
         return lower_hard_swish(l, n);
     if (!strcmp(n->op, "SPP"))

@@ -1,6 +1,7 @@
 /* Each ONNX operator of operator sets 6 to 21 brought to what graph.h says. */
 #include "onnx_build.h"
 #include "onnx_fold.h"
+#include "onnx_operators.h"
 #include <math.h>
 #include <string.h>
 
@@ -183,7 +184,7 @@ static prelu_status mat_mul(onnx_build *b) { return pass(b, b->node->n_in, NULL,
 
 static prelu_status dropout(onnx_build *b)
 {
-    const onnx_slot *s = onnx_in(b, 1);
+    const onnx_slot *s = onnx_in(b, 1), *training = onnx_in(b, 2);
     float ratio = onnx_float(b, "ratio", 0.5f);
     prelu_attr attr;
     prelu_value in;
@@ -191,6 +192,9 @@ static prelu_status dropout(onnx_build *b)
         ratio = onnx_tensor_float(s->t, 0);
     if (!(ratio >= 0 && ratio < 1))
         return onnx_fail(b, PRELU_E_FORMAT, "ratio %g, not 0..1", (double)ratio);
+    if (training && ratio > 0 &&
+        !(training->t && training->t->count == 1 && !onnx_tensor_int(training->t, 0)))
+        return onnx_fail(b, PRELU_E_UNSUPPORTED, "training_mode is not a constant 0");
     attr = PRELU_FLOAT("ratio", ratio);
     PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
     return onnx_emit(b, "Dropout", &in, 1, &attr, 1, in_rank(b, 0));
@@ -209,24 +213,30 @@ static prelu_status identity(onnx_build *b)
 /* Before operator set 13 the axes from `axis` on are one row. */
 static prelu_status softmax(onnx_build *b)
 {
-    bool old = b->doc->opset < 13;
-    int rank = in_rank(b, 0);
+    const bool old = b->doc->opset < 13;
+    const int rank = in_rank(b, 0);
     int64_t axis = onnx_int(b, "axis", old ? 1 : -1);
-    prelu_attr attr = PRELU_INT("axis", axis), one = PRELU_INT("axis", 1), back;
+    prelu_attr attr, one = PRELU_INT("axis", 1), back;
     prelu_value in;
     prelu_shape s;
+    bool single = true;
     if (axis < 0 && rank > 0)
-        attr.i = axis += rank;
+        axis += rank;
+    attr = PRELU_INT("axis", axis);
     PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
     if (!old || axis == rank - 1)
         return onnx_emit(b, b->node->op, &in, 1, &attr, 1, rank);
-    if (axis != 1 || rank < 2)
+    PRELU_TRY(onnx_shape_of(b, in, &s));
+    if (axis < 0 || axis >= s.rank || (axis == 0 && b->batch_free))
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "axis %lld of rank %d in operator set %lld",
                          (long long)axis, rank, (long long)b->doc->opset);
-    PRELU_TRY(onnx_shape_of(b, in, &s));
-    s.dim[0] = 0; /* the batch, as it comes */
+    for (int64_t i = axis + 1; i < s.rank; i++)
+        single = single && s.dim[i] == 1;
+    if (single) /* (n,classes,1,1): the same along one axis, at any size of picture */
+        return onnx_emit(b, b->node->op, &in, 1, &attr, 1, rank);
+    s.dim[0] = axis ? -1 : s.dim[0]; /* the batch, as it comes */
     back = PRELU_INTS("shape", s.dim, (size_t)s.rank);
-    PRELU_TRY(onnx_emit_helper(b, "Flatten", &in, 1, &one, 1, &in));
+    PRELU_TRY(onnx_emit_helper(b, "Flatten", &in, 1, &attr, 1, &in));
     PRELU_TRY(onnx_emit_helper(b, b->node->op, &in, 1, &one, 1, &in));
     return onnx_emit(b, "Reshape", &in, 1, &back, 1, rank);
 }
@@ -245,7 +255,7 @@ static prelu_status reshape(onnx_build *b)
     for (size_t i = 0; i < n; i++) {
         if (v[i] == ONNX_BATCH && i)
             return onnx_fail(b, PRELU_E_UNSUPPORTED, "the batch moves to dimension %zu", i);
-        if (v[i] == ONNX_BATCH || (i == 0 && v[i] == 1 && n > 1 && b->one_batch))
+        if (v[i] == ONNX_BATCH || (i == 0 && v[i] == b->fixed_batch && n > 1))
             v[i] = 0;
     }
     attr = PRELU_INTS("shape", v, n);
@@ -283,10 +293,21 @@ static prelu_status squeezed_shape(onnx_build *b, prelu_value in, unsigned mask,
             PRELU_TRY(onnx_shape_of(b, in, &s));
         if (from != i)
             to[i] = s.dim[from];
-        if (from != i && !from)
+        if (from != i && !from && b->batch_free)
             return onnx_fail(b, PRELU_E_UNSUPPORTED, "the batch moves to dimension %d", i);
         from++;
     }
+    return PRELU_OK;
+}
+
+/* Squeeze without axes: all of size 1, but the batch. */
+static prelu_status single_axes(onnx_build *b, prelu_value in, int64_t *axes, size_t *n)
+{
+    prelu_shape s;
+    PRELU_TRY(onnx_shape_of(b, in, &s));
+    for (int i = b->batch_free; i < s.rank; i++)
+        if (s.dim[i] == 1)
+            axes[(*n)++] = i;
     return PRELU_OK;
 }
 
@@ -301,13 +322,15 @@ static prelu_status squeeze(onnx_build *b)
     unsigned mask;
     size_t n = 0;
     PRELU_TRY(onnx_ints(b, "axes", 1, axes, &n));
+    PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
+    if (!n && !unsqueeze && in != PRELU_NONE)
+        PRELU_TRY(single_axes(b, in, axes, &n));
     to_rank = unsqueeze ? rank + (int)n : rank - (int)n;
     if (rank < 0 || to_rank < 0 || to_rank > PRELU_MAX_RANK ||
         !axes_mask(axes, n, unsqueeze ? to_rank : rank, &mask))
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "%zu axes of rank %d", n, rank);
-    if (!unsqueeze && (mask & 1))
+    if (!unsqueeze && (mask & 1) && b->batch_free)
         return onnx_fail(b, PRELU_E_UNSUPPORTED, "it squeezes the batch");
-    PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
     PRELU_TRY(squeezed_shape(b, in, mask, to_rank, unsqueeze, to));
     attr = PRELU_INTS("shape", to, (size_t)to_rank);
     return onnx_emit(b, "Reshape", &in, 1, &attr, 1, to_rank);
@@ -396,80 +419,109 @@ static prelu_status cast(onnx_build *b)
     return onnx_alias(b, s);
 }
 
-/* One filter of one weight, 1, per channel. The slot's shape differs from the filters', so that
- * they get a name of their own. */
-static prelu_status ones(onnx_build *b, int64_t channels, prelu_value *out)
+/* Pads of the axes that operator set 18 may name, spread over all of them. */
+static prelu_status pads_of(onnx_build *b, int64_t pads[2 * PRELU_MAX_RANK], size_t *n)
 {
-    prelu_shape filters = {4, {channels, 1, 1, 1}};
-    onnx_tensor t = {"", PRELU_F32, {1, {channels}}, NULL, (size_t)channels, NULL};
-    onnx_slot slot = {"", &t, PRELU_NONE, 1};
-    float *data = mdl_pile_alloc(b->pile, t.count, sizeof *data, "padding", b->err);
-    if (!data)
-        return PRELU_E_NOMEM;
-    for (size_t i = 0; i < t.count; i++)
-        data[i] = 1;
-    t.data = data;
-    return onnx_constant_as(b, &slot, &filters, PRELU_ROLE_NONE, out);
+    int64_t v[2 * PRELU_MAX_RANK], axes[2 * PRELU_MAX_RANK];
+    const int rank = in_rank(b, 0);
+    unsigned mask;
+    size_t len, n_axes = 0;
+    PRELU_TRY(onnx_ints(b, "pads", 1, v, &len));
+    PRELU_TRY(onnx_ints(b, NULL, 3, axes, &n_axes));
+    memset(pads, 0, 2 * PRELU_MAX_RANK * sizeof *pads);
+    *n = len;
+    if (!n_axes) {
+        memcpy(pads, v, len * sizeof *pads);
+        return PRELU_OK;
+    }
+    if (rank < 1 || rank > PRELU_MAX_RANK || len != 2 * n_axes ||
+        !axes_mask(axes, n_axes, rank, &mask))
+        return onnx_fail(b, PRELU_E_FORMAT, "%zu pads for %zu axes of rank %d", len, n_axes, rank);
+    for (size_t i = 0; i < n_axes; i++) {
+        const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
+        pads[axis] = v[i];
+        pads[axis + rank] = v[i + n_axes];
+    }
+    *n = 2 * (size_t)rank;
+    return PRELU_OK;
 }
 
-/* Pad with zeros around a map: a convolution of each channel with 1, which copies exactly. */
 static prelu_status pad(onnx_build *b)
 {
     const onnx_attr *mode = onnx_node_attr(b->node, "mode");
-    int64_t v[2 * PRELU_MAX_RANK], sum = 0;
-    prelu_value in[2];
+    int64_t v[2 * PRELU_MAX_RANK], any = 0;
     prelu_attr attrs[3];
-    prelu_shape s;
+    prelu_value in;
     float value = 0;
-    size_t n = 0;
-    PRELU_TRY(onnx_ints(b, "pads", 1, v, &n));
+    size_t n;
+    PRELU_TRY(pads_of(b, v, &n));
     PRELU_TRY(scalar(b, "value", 2, 0, &value));
     for (size_t i = 0; i < n; i++)
-        sum |= v[i];
-    if (n && !sum)
+        any |= v[i];
+    if (n && !any)
         return onnx_alias(b, onnx_in(b, 0));
-    if (n != 8 || v[0] || v[1] || v[4] || v[5] || value != 0 || onnx_in(b, 3) ||
-        (mode && mode->a.s && strcmp(mode->a.s, "constant") != 0))
-        return onnx_fail(b, PRELU_E_UNSUPPORTED, "other than with zeros around a map");
-    PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in[0]));
-    PRELU_TRY(onnx_shape_of(b, in[0], &s));
-    if (s.rank != 4)
-        return onnx_fail(b, PRELU_E_FORMAT, "input of rank %d, not 4", s.rank);
-    PRELU_TRY(ones(b, s.dim[1], &in[1]));
-    attrs[0] = PRELU_INT("group", s.dim[1]);
-    attrs[1] = PRELU_INTS("pads", ((int64_t[4]){v[2], v[3], v[6], v[7]}), 4);
-    attrs[2] = PRELU_INTS("kernel_shape", ((int64_t[2]){1, 1}), 2);
-    return onnx_emit(b, "Conv", in, 2, attrs, 3, 4);
+    if (n > 1 && (v[0] || v[n / 2]) && b->batch_free)
+        return onnx_fail(b, PRELU_E_UNSUPPORTED, "it pads the batch");
+    attrs[0] = PRELU_INTS("pads", v, n);
+    attrs[1] = PRELU_FLOAT("value", value);
+    attrs[2] = PRELU_STRING("mode", mode && mode->a.s ? mode->a.s : "constant");
+    PRELU_TRY(onnx_operand(b, 0, PRELU_ROLE_NONE, &in));
+    return onnx_emit(b, "Pad", &in, 1, attrs, 3, in_rank(b, 0));
 }
 
-typedef struct translation {
-    const char *op;
-    prelu_status (*run)(onnx_build *b);
-} translation;
-
-static const translation translations[] = {
-    {"Add", arithmetic},  {"Sub", arithmetic},   {"Mul", arithmetic},
-    {"Div", arithmetic},  {"Sum", sum},          {"BatchNormalization", batch_norm},
-    {"Cast", cast},       {"Clip", clip},        {"Dropout", dropout},
-    {"Flatten", to_rows}, {"Gemm", to_rows},     {"Identity", identity},
-    {"MatMul", mat_mul},  {"MaxPool", max_pool}, {"Pad", pad},
-    {"PRelu", prelu},     {"ReduceMax", reduce}, {"ReduceMean", reduce},
-    {"Reshape", reshape}, {"Slice", slice},      {"LogSoftmax", softmax},
-    {"Softmax", softmax}, {"Squeeze", squeeze},  {"Unsqueeze", squeeze},
-};
-
-/* Ops that mean the same in all operator sets. The engine has others, of its own or in another form
- * than ONNX, that a file must not reach by name. */
-static bool is_plain(const char *op)
+/* What onnx_fold has not evaluated. */
+static prelu_status folded_only(onnx_build *b)
 {
-    static const char *const plain[] = {
-        "AveragePool", "Concat",    "Conv", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid",
-        "HardSwish",   "LeakyRelu", "Relu", "Sigmoid",           "Transpose"};
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-        if (!strcmp(op, plain[i]))
-            return prelu_op_known(op);
-    return false;
+    return onnx_fail(b, PRELU_E_UNSUPPORTED, "its operands are no constant sizes");
 }
+
+#define MAPS "pictures only: (n,c,h,w)"
+#define FOLDED "of sizes, which are worked out while the file is read"
+
+const onnx_operator onnx_operators[] = {
+    {"Add", 6, arithmetic, ""},
+    {"AveragePool", 6, like_input, MAPS},
+    {"BatchNormalization", 6, batch_norm, "of (n,c,h,w) or (n,c); running statistics, spatial"},
+    {"Cast", 6, cast, "between floats, all of which are computed in f32, and of sizes"},
+    {"Clip", 6, clip, "of floats; bounds that are constant"},
+    {"Concat", 6, like_input, "at most 63 inputs"},
+    {"Constant", 6, folded_only, "a tensor or numbers; neither text nor sparse"},
+    {"ConstantOfShape", 9, folded_only, FOLDED},
+    {"Conv", 6, like_input, MAPS},
+    {"Div", 6, arithmetic, ""},
+    {"Dropout", 6, dropout, "dropped; no mask, no training_mode"},
+    {"Flatten", 6, to_rows, ""},
+    {"Gather", 6, folded_only, FOLDED},
+    {"Gemm", 6, to_rows, ""},
+    {"GlobalAveragePool", 6, like_input, MAPS},
+    {"GlobalMaxPool", 6, like_input, MAPS},
+    {"HardSigmoid", 6, like_input, ""},
+    {"HardSwish", 14, like_input, ""},
+    {"Identity", 6, identity, ""},
+    {"LRN", 6, like_input, MAPS},
+    {"LeakyRelu", 6, like_input, ""},
+    {"LogSoftmax", 6, softmax, ""},
+    {"MatMul", 6, mat_mul, "of two matrices"},
+    {"MaxPool", 6, max_pool, MAPS "; no indices"},
+    {"Mul", 6, arithmetic, ""},
+    {"PRelu", 6, prelu, ""},
+    {"Pad", 6, pad, "not of the batch; sizes that are constant"},
+    {"ReduceMax", 6, reduce, "axes that are constant"},
+    {"ReduceMean", 6, reduce, "axes that are constant"},
+    {"ReduceSum", 6, reduce, "axes that are constant"},
+    {"Relu", 6, like_input, ""},
+    {"Reshape", 6, reshape, "sizes that are constant but for the batch, which stays first"},
+    {"Shape", 6, folded_only, FOLDED},
+    {"Sigmoid", 6, like_input, ""},
+    {"Slice", 6, slice, "bounds that are constant"},
+    {"Softmax", 6, softmax, ""},
+    {"Squeeze", 6, squeeze, "not of the batch"},
+    {"Sub", 6, arithmetic, ""},
+    {"Sum", 6, sum, "at most 64 inputs"},
+    {"Transpose", 6, like_input, ""},
+    {"Unsqueeze", 6, squeeze, "not before the batch"},
+};
+const size_t onnx_operators_len = sizeof onnx_operators / sizeof *onnx_operators;
 
 prelu_status onnx_op_translate(onnx_build *b)
 {
@@ -480,8 +532,9 @@ prelu_status onnx_op_translate(onnx_build *b)
     PRELU_TRY(onnx_fold(b, &done));
     if (done)
         return PRELU_OK;
-    for (size_t i = 0; i < sizeof translations / sizeof *translations; i++)
-        if (!strcmp(n->op, translations[i].op))
-            return translations[i].run(b);
-    return is_plain(n->op) ? like_input(b) : onnx_fail(b, PRELU_E_UNSUPPORTED, "unknown op");
+    for (size_t i = 0; i < onnx_operators_len; i++)
+        if (!strcmp(n->op, onnx_operators[i].op))
+            return onnx_operators[i].translate(b);
+    return onnx_fail(b, PRELU_E_UNSUPPORTED, "unknown op (operator set %lld)",
+                     (long long)b->doc->opset);
 }

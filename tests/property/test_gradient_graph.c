@@ -233,9 +233,9 @@ static void test_reach(void **state)
     assert_int_not_equal(grads[0], PRELU_NONE);
     assert_int_equal(grads[1], PRELU_NONE);
     assert_int_not_equal(grads[2], PRELU_NONE);
-    prelu_value clipped;
-    check_ok(prelu_graph_add(g, "Clip", "c", &x, 1, NULL, 0, NULL, &clipped, 1, &err), &err);
-    const prelu_value in2[] = {clipped, labels};
+    prelu_value normed;
+    check_ok(prelu_graph_add(g, "LRN", "c", &x, 1, NULL, 0, NULL, &normed, 1, &err), &err);
+    const prelu_value in2[] = {normed, labels};
     check_ok(prelu_graph_add(g, "SoftmaxCrossEntropy", "l2", in2, 2, NULL, 0, NULL, out, 2, &err),
              &err);
     check_fails(prelu_graph_gradient(g, out[0], wrt, 1, grads, &err), PRELU_E_UNSUPPORTED, &err);

@@ -23,9 +23,9 @@ static op_plain run_one(const char *op, prelu_shape s, const float *v, const pre
 
 static void test_nan_comes_through(void **state)
 {
-    static const char *const ops[] = {"Relu",          "LeakyRelu", "Clip",
-                                      "HardSigmoid",   "Sigmoid",   "HardSwish",
-                                      "GlobalMaxPool", "ReduceMax", "ReduceMean"};
+    static const char *const ops[] = {"Relu",       "LeakyRelu", "Clip",          "HardSigmoid",
+                                      "Sigmoid",    "HardSwish", "GlobalMaxPool", "ReduceMax",
+                                      "ReduceMean", "ReduceSum"};
     const prelu_shape s = {4, {1, 1, 3, 3}};
     const int64_t level = 1;
     const prelu_attr spp = PRELU_INTS("levels", &level, 1);

@@ -50,14 +50,17 @@ static const char *const names[] = {"axis",
                                     "label_smoothing",
                                     "count_include_pad",
                                     "window",
-                                    "sizes"};
+                                    "sizes",
+                                    "size",
+                                    "mode"};
 static const char *const texts[] = {"SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET", "", "x"};
+static const char *const modes[] = {"constant", "edge", "reflect", "wrap", "x"};
 static const float floats[] = {0, 0.5f, 1, -1, 1e-5f, INFINITY, NAN};
 #define PICK(list, seed) (list)[check_random(seed) % (sizeof(list) / sizeof *(list))]
 
 typedef struct attempt {
     prelu_attr attrs[32];
-    int64_t ints[32][6];
+    int64_t ints[32][8];
     size_t n_attrs;
     prelu_shape in[PRELU_MAX_INPUTS];
     int n_in, n_out;
@@ -71,7 +74,7 @@ static void random_attr(attempt *a, const char *name, uint64_t *seed)
     const bool tame = a->tame || check_random(seed) % 4 != 0;
     size_t len = 2;
     if (strcmp(name, "pads") == 0)
-        len = 4;
+        len = check_random(seed) % 4 ? 4 : 8; /* of a map, or of every axis */
     else if (check_random(seed) % 4 == 0 && !a->tame)
         len = check_random(seed) % 5 + 1;
     for (size_t k = 0; k < len; k++)
@@ -85,7 +88,9 @@ static void random_attr(attempt *a, const char *name, uint64_t *seed)
         a->attrs[i] = PRELU_FLOAT(name, PICK(floats, seed));
     else if (strcmp(name, "auto_pad") == 0)
         a->attrs[i] = PRELU_STRING(name, PICK(texts, seed));
-    else if (strchr("agct", name[0]) && strcmp(name, "axes") != 0)
+    else if (strcmp(name, "mode") == 0)
+        a->attrs[i] = PRELU_STRING(name, PICK(modes, seed));
+    else if (strcmp(name, "size") == 0 || (strchr("agct", name[0]) && strcmp(name, "axes") != 0))
         a->attrs[i] = PRELU_INT(name, tame ? check_random_int(seed, -1, 3) : PICK(wild, seed));
 }
 

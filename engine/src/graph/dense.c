@@ -63,6 +63,19 @@ static bool reduces_map(const prelu_node *n)
     return axes == 12u;
 }
 
+/* An average over the whole map at training size, as older exporters write global pooling. */
+static bool averages_map(const slide *s, const prelu_node *n)
+{
+    const prelu_shape *x = &s->shapes[n->in[0]], *y = &s->shapes[n->out[0]];
+    const prelu_attr *kernel = prelu_node_attr(n, "kernel_shape");
+    const prelu_attr *pads = prelu_node_attr(n, "pads");
+    for (size_t i = 0; pads && i < pads->len; i++)
+        if (pads->ints[i])
+            return false;
+    return is_op(n, "AveragePool") && y->dim[2] == 1 && y->dim[3] == 1 &&
+           kernel->ints[0] == x->dim[2] && kernel->ints[1] == x->dim[3];
+}
+
 /* A node that turns a map into something without height and width. */
 static bool ends_map(const slide *s, const prelu_node *n)
 {
@@ -75,7 +88,8 @@ static bool ends_map(const slide *s, const prelu_node *n)
         return prelu_node_int(n, "axis", 1) == 1;
     if (is_op(n, "Reshape"))
         return s->shapes[n->out[0]].rank == 2 && s->shapes[n->out[0]].dim[0] == x->dim[0];
-    return is_op(n, "SPP") || is_op(n, "GlobalAveragePool") || is_op(n, "GlobalMaxPool");
+    return is_op(n, "SPP") || is_op(n, "GlobalAveragePool") || is_op(n, "GlobalMaxPool") ||
+           averages_map(s, n);
 }
 
 /* The first such node that every path from the picture to the scores takes. */
@@ -111,7 +125,8 @@ static bool slides(const slide *s, const prelu_node *n)
 {
     static const char *const any[] = {"Conv", "MaxPool",     "AveragePool", "BatchNormalization",
                                       "Relu", "LeakyRelu",   "Identity",    "Sigmoid",
-                                      "Clip", "HardSigmoid", "HardSwish",   "Dropout"};
+                                      "Clip", "HardSigmoid", "HardSwish",   "Dropout",
+                                      "LRN",  "Pad"};
     static const char *const spread[] = {"PRelu", "Add", "Sub", "Mul", "Div", "Sum"};
     if (s->shapes[n->out[0]].rank != 4 || s->shapes[n->in[0]].rank != 4)
         return false;

@@ -1,6 +1,7 @@
 #include "ops/reduce.h"
 
-/* Ops that are a reduction and no more: SumTo, ReduceMean, ReduceMax, the global pools. */
+/* Ops that are a reduction and no more: SumTo, ReduceMean, ReduceSum, ReduceMax, the global pools.
+ */
 
 static const float *fetch_input(const op_exec *x, float *buffer, size_t at, size_t n)
 {
@@ -52,7 +53,7 @@ const op_def op_sum_to = {.name = "SumTo",
                           .prepare = sum_to_prepare,
                           .run = sum_to_run};
 
-/* ReduceMean, ReduceMax: attributes axes (all if absent) and keepdims (1). */
+/* ReduceMean, ReduceSum, ReduceMax: attributes axes (all if absent) and keepdims (1). */
 
 static prelu_status reduced_axes(const prelu_node *n, int rank, unsigned *mask, prelu_err *err)
 {
@@ -122,23 +123,24 @@ static void reduce_mean_run(const op_exec *x, int phase, size_t task, void *scra
                   scratch);
 }
 
-const op_def op_reduce_max = {.name = "ReduceMax",
-                              .min_in = 1,
-                              .max_in = 1,
-                              .min_out = 1,
-                              .max_out = 1,
-                              .shape = reduce_shape,
-                              .prepare = reduce_prepare,
-                              .run = reduce_max_run};
+static void reduce_sum_run(const op_exec *x, int phase, size_t task, void *scratch)
+{
+    const op_reduce_map map = reduce_map(x->op->node, &x->in[0].shape, &x->out[0].shape);
+    op_reduce_run(x, &x->in[0].shape, &map, OP_REDUCE_SUM, 1.0, fetch_input, phase, task, scratch);
+}
 
-const op_def op_reduce_mean = {.name = "ReduceMean",
-                               .min_in = 1,
-                               .max_in = 1,
-                               .min_out = 1,
-                               .max_out = 1,
-                               .shape = reduce_shape,
-                               .prepare = reduce_prepare,
-                               .run = reduce_mean_run};
+#define REDUCE(symbol, onnx, run_)                                                                 \
+    const op_def symbol = {.name = onnx,                                                           \
+                           .min_in = 1,                                                            \
+                           .max_in = 1,                                                            \
+                           .min_out = 1,                                                           \
+                           .max_out = 1,                                                           \
+                           .shape = reduce_shape,                                                  \
+                           .prepare = reduce_prepare,                                              \
+                           .run = run_};
+REDUCE(op_reduce_max, "ReduceMax", reduce_max_run)
+REDUCE(op_reduce_mean, "ReduceMean", reduce_mean_run)
+REDUCE(op_reduce_sum, "ReduceSum", reduce_sum_run)
 
 /* GlobalAveragePool, GlobalMaxPool: (n,c,h,w) to (n,c,1,1). */
 
