@@ -46,7 +46,8 @@ static prelu_status read_preprocess(prelu_model *m, const onnx_doc *doc,
     if (o && o->preprocess)
         return mdl_preprocess_named(p, o->preprocess, err);
     if (!json)
-        prelu_log(PRELU_LOG_INFO, "the model says nothing of preprocessing: raw 0..255 RGB");
+        prelu_log(PRELU_LOG_WARN, "the model says nothing of preprocessing: it gets raw 0..255 RGB "
+                                  "(--preprocess imagenet is what torchvision's expect)");
     return PRELU_OK;
 }
 

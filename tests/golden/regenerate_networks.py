@@ -56,13 +56,23 @@ def export_all():
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 2)), nn.Flatten(), nn.Linear(32, 16), nn.ReLU(),
                              nn.Dropout(), nn.Linear(16, 10))
 
+    class Excite(nn.Module):
+        def __init__(self, c):
+            super().__init__()
+            self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, 4, 1), nn.ReLU(), nn.Conv2d(4, c, 1),
+                                      nn.Hardsigmoid())
+
+        def forward(self, x):
+            return x * self.gate(x)
+
     class Inverted(nn.Module):
-        def __init__(self, i, o, stride, expand, act):
+        def __init__(self, i, o, stride, expand, act, excite=False):
             super().__init__()
             hidden = i * expand
             self.residual = stride == 1 and i == o
             self.body = nn.Sequential(*(conv(i, hidden, 1, act=act) if expand > 1 else []),
-                                      *conv(hidden, hidden, 3, stride, hidden, act), *conv(hidden, o, 1, act=None))
+                                      *conv(hidden, hidden, 3, stride, hidden, act),
+                                      *([Excite(hidden)] if excite else []), *conv(hidden, o, 1, act=None))
 
         def forward(self, x):
             return x + self.body(x) if self.residual else self.body(x)
@@ -70,10 +80,10 @@ def export_all():
     class Mobile(nn.Module):
         """MobileNetV2's mean is one over axes; EfficientNet-Lite pads its strided convolutions on one side."""
 
-        def __init__(self, act, lite):
+        def __init__(self, act, lite, excite=False):
             super().__init__()
             self.lite = lite
-            blocks = [Inverted(*b, act) for b in
+            blocks = [Inverted(*b, act, excite) for b in
                       ((4, 4, 1, 1), (4, 6, 2, 3), (6, 6, 1, 3), (6, 8, 2, 3), (8, 8, 1, 3), (8, 12, 2, 3))]
             stem = conv(3, 4, 3, 2, act=act)
             if lite:
@@ -137,7 +147,7 @@ def export_all():
     nets = {"resnet_basic": lambda opset: resnet(False), "resnet_bottleneck": lambda opset: resnet(True),
             "vgg": lambda opset: vgg(), "mobilenet": lambda opset: Mobile(nn.ReLU6, False),
             "swish": lambda opset: Mobile(nn.SiLU, True), "efficientnet_lite": lambda opset: Mobile(nn.ReLU6, True),
-            "squeezenet": squeezenet, "densenet": lambda opset: densenet(), "view": lambda opset: View()}
+            "excite": lambda opset: Mobile(nn.Hardswish, False, True), "squeezenet": squeezenet, "densenet": lambda opset: densenet(), "view": lambda opset: View()}
     for name, opset in ((name, opset) for name in nets for opset in OPSETS):
         torch.manual_seed(5)
         net = nets[name](opset).eval()

@@ -5,7 +5,7 @@
 #include "prelu/session.h"
 
 #define FOLDER PRELU_TEST_DIR "/golden/networks"
-enum { CLASSES = 10, NETWORKS = 36, RUNS = 64 };
+enum { CLASSES = 10, NETWORKS = 40, RUNS = 72 };
 
 typedef struct network {
     char name[48];
@@ -24,9 +24,12 @@ static void load(network *net, const char *name)
     check_ok(prelu_model_load(&net->m, path, NULL, &err), &err);
     assert_int_equal(net->m->classes, CLASSES);
     check_ok(prelu_model_plan(&net->views, net->m, PRELU_PRECISION_FP32, NULL, &err), &err);
-    check_ok(
-        prelu_model_plan_dense(&net->dense, net->m, net->views, PRELU_PRECISION_FP32, NULL, &err),
-        &err);
+    prelu_status st =
+        prelu_model_plan_dense(&net->dense, net->m, net->views, PRELU_PRECISION_FP32, NULL, &err);
+    if (strncmp(name, "excite", 6) != 0)
+        check_ok(st, &err);
+    else if (st != PRELU_E_UNSUPPORTED || !strstr(err.text, "GlobalAveragePool node '"))
+        fail_msg("%s: %s", name, err.text); /* its gates look at the whole picture */
     net->crop = net->m->preprocess.crop;
 }
 
@@ -126,7 +129,8 @@ static void test_all(void **state)
         if (strcmp(name, net.name) != 0) {
             unload(&net);
             load(&net, name);
-            check_dense(&net);
+            if (net.dense)
+                check_dense(&net);
             networks++;
         }
         float *x = draw((size_t)n * 3 * (size_t)(h * w));
