@@ -258,6 +258,58 @@ def nets():
     m.save("net_softmax_flatten")
 
 
+def usual_networks():
+    """What the usual networks need besides, and the forms that it has had."""
+    around = [0, 1, 2, 3, 0, 0, 1, 2]
+    simple("pad13_edge", 13, (3, 4, 5), "Pad", [ints(*around)], mode="edge")
+    simple("pad13_reflect", 13, (3, 4, 5), "Pad", [ints(*around)], mode="reflect")
+    simple("pad19_wrap", 19, (3, 4, 5), "Pad", [ints(*around)], mode="wrap")
+    simple("pad13_value", 13, (3, 4, 5), "Pad", [ints(*around), np.float32(-1.5)])
+    simple("pad13_cut", 13, (3, 4, 5), "Pad", [ints(0, 0, -1, 2, 0, 1, 0, -2)])
+    simple("pad13_rows", 13, (5,), "Pad", [ints(0, 2, 0, 1)], mode="edge")
+    simple("pad18_axes", 18, (3, 4, 5), "Pad", [ints(1, 2, 0, 3), np.float32(0), ints(-1, 2)])
+    simple("pad9_reflect", 9, (3, 4, 5), "Pad", pads=around, mode="reflect")
+    simple("lrn13", 13, (7, 3, 4), "LRN", size=5, alpha=0.5, beta=0.75, bias=2.0)
+    simple("lrn13_wide", 13, (3, 3, 4), "LRN", size=9, alpha=0.5, beta=0.5)
+    simple("reduce_sum11", 11, (3, 4, 5), "ReduceSum", axes=[2, 3], keepdims=0)
+    simple("reduce_sum13", 13, (3, 4, 5), "ReduceSum", [ints(-1, 1)])
+    simple("softmax11_axis2", 11, (3, 4, 5), "Softmax", axis=2)
+    simple("softmax11_axis3", 11, (3, 4, 5), "Softmax", axis=-1)
+    simple("logsoftmax11_map", 11, (5, 1, 1), "LogSoftmax")
+    simple("squeeze13_all", 13, (3, 1, 1), "Squeeze")
+    simple("hardsigmoid13", 13, (4, 3, 3), "HardSigmoid", alpha=0.5, beta=0.25)
+    simple("conv_depthwise", 13, (6, 7, 8), "Conv", [weights(6, 1, 3, 3), weights(6)], group=6, pads=[1, 1, 1, 1],
+           strides=[2, 1])
+    simple("conv_multiplier", 13, (3, 7, 8), "Conv", [weights(6, 1, 3, 3)], group=3, dilations=[2, 1])
+    simple("gemm_scalar", 13, (6,), "Gemm", [weights(6, 4), weights()], beta=0.5)
+    simple("avgpool19_dilated", 19, (2, 9, 9), "AveragePool", kernel_shape=[3, 3], dilations=[2, 1], strides=[1, 2])
+    m = Model(13, (4, 3, 3))
+    m.op("Clip", ["x", "", m.const("most", np.float32(0.5))])
+    m.save("clip13_max_only")
+    m = Model(13, (4, 3, 3))
+    m.op("Sigmoid", ["x"], "gate")
+    m.op("Mul", ["x", "gate"])
+    m.save("swish13")
+    m = Model(13, (4, 3, 3))
+    m.op("Add", ["x", m.const("three", np.float32(3))], "shifted")
+    m.op("Clip", ["shifted", m.const("zero", np.float32(0)), m.const("six", np.float32(6))], "clipped")
+    m.op("Mul", ["x", "clipped"], "product")
+    m.op("Div", ["product", "six"])
+    m.save("hardswish13_by_hand")
+    m = Model(13, (4, 3))
+    m.op("ConstantOfShape", [m.const("sizes", (4, 3), np.int64)], "zeros")
+    m.op("Cast", [m.const("two", (2,), np.int64)], "float.two", to=1)
+    m.op("Add", ["zeros", "float.two"], "twos")
+    m.op("Mul", ["x", "twos"])
+    m.save("filled13")
+    m = Model(13, (3, 4, 5))
+    m.op("Pad", ["x", m.const("pads", (0, 0, 1, 2, 0, 0, 3, 0), np.int64)], "padded")
+    m.op("Conv", ["padded", m.const("w", weights(4, 3, 3, 3))], "map", pads=[0, 1, 1, 0])
+    m.op("Pad", ["map", "pads"], "again")
+    m.op("AveragePool", ["again"], kernel_shape=[4, 4], strides=[1, 2])
+    m.save("pad_conv_pool")
+
+
 def old_models():
     """Operator set 6, computed by numpy."""
     slopes = np.array([-0.5, 0.25, 1.5, 0], np.float32)
@@ -308,7 +360,9 @@ def corpus():
     folder = os.path.join(os.path.dirname(OUT), "..", "fuzz", "corpus", "onnx")
     os.makedirs(folder, exist_ok=True)
     for name in ("net_spp", "softmax12_rows", "torch_view13", "shape_arithmetic", "slice13_steps", "constants",
-                 "op6_add_axis", "weights_bf16_typed", "pad2", "ir3_inputs", "squeeze13_middle"):
+                 "op6_add_axis", "weights_bf16_typed", "pad2", "ir3_inputs", "squeeze13_middle", "pad18_axes",
+                 "pad19_wrap", "lrn13", "reduce_sum13", "filled13", "hardswish13_by_hand", "conv_multiplier",
+                 "softmax11_axis2"):
         shutil.copy(os.path.join(OUT, name + ".onnx"), folder)
     whole = open(os.path.join(OUT, "net_spp.onnx"), "rb").read()
     opset = field(8, b"\x10\x0d")
@@ -342,5 +396,7 @@ if __name__ == "__main__":
         shapes()
         tensors()
         nets()
-        outputs(old_models())
+        old = old_models()
+        usual_networks()
+        outputs(old)
         corpus()

@@ -137,6 +137,11 @@ static prelu_status set_inputs(prelu_node *n, int n_in, prelu_err *err)
 
 static prelu_status set_int(prelu_node *n, const char *name, int64_t v, prelu_err *err)
 {
+    for (size_t i = 0; i < n->n_attrs; i++)
+        if (strcmp(n->attrs[i].name, name) == 0 && n->attrs[i].kind == PRELU_ATTR_INT) {
+            n->attrs[i].i = v;
+            return PRELU_OK;
+        }
     prelu_attr *attrs = prelu_realloc(n->attrs, (n->n_attrs + 1) * sizeof *attrs);
     char *copy = prelu_strdup(name);
     if (attrs)
@@ -190,6 +195,95 @@ out:
     prelu_free(nw);
     prelu_free(nb);
     return st;
+}
+
+/* Zeros around a map and nothing else: they could be a convolution's own. */
+static bool pads_map(const prelu_node *n)
+{
+    const prelu_attr *pads = prelu_node_attr(n, "pads"), *mode = prelu_node_attr(n, "mode");
+    if (!is_op(n, "Pad") || !pads || pads->kind != PRELU_ATTR_INTS || pads->len != 8 ||
+        (mode && mode->s && strcmp(mode->s, "constant") != 0) ||
+        prelu_node_float(n, "value", 0.0f) != 0.0f)
+        return false;
+    for (int i = 0; i < 8; i++)
+        if (pads->ints[i] < 0 || (i % 4 < 2 && pads->ints[i] != 0))
+            return false;
+    return true;
+}
+
+/* Zeros that are summed as an average's own are, if all of them count. */
+static bool counts_zeros(const prelu_node *n)
+{
+    const prelu_attr *pads = prelu_node_attr(n, "pads");
+    bool none = true;
+    for (size_t i = 0; pads && i < pads->len; i++)
+        none = none && pads->ints[i] == 0;
+    return is_op(n, "AveragePool") && !prelu_node_int(n, "ceil_mode", 0) &&
+           (none || prelu_node_int(n, "count_include_pad", 0));
+}
+
+/* Would the node's windows still hold more than padding? The pools ask for that. */
+static bool has_room(const prelu_node *n, const int64_t pads[4])
+{
+    const prelu_attr *kernel = prelu_node_attr(n, "kernel_shape");
+    if (is_op(n, "Conv"))
+        return true;
+    for (int i = 0; i < 4; i++)
+        if (!kernel || kernel->len != 2 || pads[i] >= kernel->ints[i % 2])
+            return false;
+    return true;
+}
+
+static prelu_status set_pads(prelu_node *n, const int64_t pads[4], prelu_err *err)
+{
+    int64_t *copy = prelu_alloc(4 * sizeof *copy);
+    if (!copy)
+        return prelu_fail(err, PRELU_E_NOMEM, "fusion");
+    memcpy(copy, pads, 4 * sizeof *copy);
+    for (size_t i = 0; i < n->n_attrs; i++)
+        if (strcmp(n->attrs[i].name, "pads") == 0) {
+            prelu_free((void *)n->attrs[i].ints);
+            n->attrs[i].ints = copy;
+            return PRELU_OK;
+        }
+    prelu_status st = set_int(n, "pads", 0, err);
+    if (st) {
+        prelu_free(copy);
+        return st;
+    }
+    const char *name = n->attrs[n->n_attrs - 1].name;
+    n->attrs[n->n_attrs - 1] = PRELU_INTS(name, copy, 4);
+    return PRELU_OK;
+}
+
+prelu_status gr_fold_pads(prelu_graph *g, prelu_err *err)
+{
+    for (int i = 0; i < g->n_nodes; i++) {
+        const prelu_node *pad = &g->nodes[i];
+        int reader;
+        if (!pads_map(pad) || uses(g, pad->out[0], &reader) != 1 || reader == PRELU_NONE)
+            continue;
+        prelu_node *n = &g->nodes[reader];
+        const prelu_attr *own = prelu_node_attr(n, "pads"), *by = prelu_node_attr(pad, "pads");
+        const prelu_attr *automatic = prelu_node_attr(n, "auto_pad");
+        const bool average = counts_zeros(n);
+        if ((!is_op(n, "Conv") && !average) || n->in[0] != pad->out[0] ||
+            (own && (own->kind != PRELU_ATTR_INTS || own->len != 4)) ||
+            (automatic && automatic->s && strcmp(automatic->s, "NOTSET") != 0))
+            continue;
+        int64_t pads[4] = {by->ints[2], by->ints[3], by->ints[6], by->ints[7]};
+        for (int k = 0; k < 4 && own; k++)
+            pads[k] += own->ints[k];
+        if (!has_room(n, pads))
+            continue;
+        PRELU_TRY(set_pads(n, pads, err));
+        if (average)
+            PRELU_TRY(set_int(n, "count_include_pad", 1, err));
+        n->in[0] = pad->in[0];
+        remove_node(g, i);
+    }
+    compact(g);
+    return PRELU_OK;
 }
 
 prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err)

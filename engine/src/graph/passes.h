@@ -6,6 +6,8 @@
 
 /** Dropout and Identity do nothing in testing: their users read their input. */
 prelu_status gr_drop_identities(prelu_graph *g, prelu_err *err);
+/** Zeros that Pad puts around a map become padding of the convolution or average that reads it. */
+prelu_status gr_fold_pads(prelu_graph *g, prelu_err *err);
 /** BatchNormalization after a convolution of constant filters goes into filters and bias. */
 prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err);
 /** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm

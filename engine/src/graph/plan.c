@@ -71,6 +71,7 @@ static prelu_status passes(prelu_plan *p, bool training, prelu_err *err)
     PRELU_TRY(gr_take_input_affine(p->g, &p->input, err));
     if (!training) {
         PRELU_TRY(gr_drop_identities(p->g, err));
+        PRELU_TRY(gr_fold_pads(p->g, err));
         PRELU_TRY(gr_fold_batchnorm(p->g, err));
         PRELU_TRY(gr_fuse_activations(p->g, err));
     }
