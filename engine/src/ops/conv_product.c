@@ -57,31 +57,42 @@ krn_epilogue op_conv_epilogue(const krn_epilogue *ep, const op_conv_block *b, si
     return e;
 }
 
+/* 1x1: a pixel's channels are its patch. Not where the rows of a tile would fall into one cache set
+ * of the first-level cache (4 KB apart). */
+static bool in_place(const op_patch *g)
+{
+    return g->kh == 1 && g->kw == 1 && g->sh == 1 && g->sw == 1 && g->uh == 1 && g->uw == 1 &&
+           g->pt == 0 && g->pl == 0 && g->oh == g->h && g->ow == g->w && g->c % 1024 != 0;
+}
+
 void op_conv_task(const op_conv_plan *p, const krn_gemm *krn, const float *x, const float *panels,
                   float *y, const krn_epilogue *ep, size_t task, float *scratch)
 {
     const op_patch *g = &p->g;
     const op_conv_block b = op_conv_block_of(p, krn, task);
+    const float *picture = x + b.image * g->h * g->w * g->c;
+    const bool direct = in_place(g);
     krn_epilogue mine;
     if (ep)
         mine = op_conv_epilogue(ep, &b, g->o);
     for (size_t k0 = 0; k0 < p->k; k0 += p->part) {
         const size_t k1 = op_min(k0 + p->part, p->k);
-        op_patch_rows(scratch, p->lda, g, x + b.image * g->h * g->w * g->c, b.group, b.pix.from,
-                      b.pix.to - b.pix.from, k0, k1);
-        krn->run(&(krn_gemm_args){.m = b.pix.to - b.pix.from,
-                                  .n = b.col.to - b.col.from,
-                                  .k = k1 - k0,
-                                  .a = scratch,
-                                  .a_rs = p->lda,
-                                  .a_ks = 1,
-                                  .b = panels +
-                                       (b.group * p->panels + b.col.from / krn->nr) * p->panel_len +
-                                       k0 * krn->nr,
-                                  .b_panel = p->panel_len,
-                                  .c = y + b.at,
-                                  .ldc = g->o,
-                                  .accumulate = k0 > 0,
-                                  .ep = ep && k1 == p->k ? &mine : NULL});
+        if (!direct)
+            op_patch_rows(scratch, p->lda, g, picture, b.group, b.pix.from, b.pix.to - b.pix.from,
+                          k0, k1);
+        krn->run(&(krn_gemm_args){
+            .m = b.pix.to - b.pix.from,
+            .n = b.col.to - b.col.from,
+            .k = k1 - k0,
+            .a = direct ? picture + b.pix.from * g->c + b.group * p->k + k0 : scratch,
+            .a_rs = direct ? g->c : p->lda,
+            .a_ks = 1,
+            .b =
+                panels + (b.group * p->panels + b.col.from / krn->nr) * p->panel_len + k0 * krn->nr,
+            .b_panel = p->panel_len,
+            .c = y + b.at,
+            .ldc = g->o,
+            .accumulate = k0 > 0,
+            .ep = ep && k1 == p->k ? &mine : NULL});
     }
 }
