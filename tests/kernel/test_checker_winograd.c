@@ -89,6 +89,21 @@ static void output_max(const krn_winograd_place *p, const float *m, size_t step,
             }
 }
 
+static void input_never_short(float *v, size_t step, const krn_winograd_window *w, size_t channels)
+{
+    krn_winograd_window q = *w;
+    q.short_i = false;
+    REF.input(v, step, &q, channels);
+}
+
+static void output_one_column(const krn_winograd_place *p, const float *m, size_t step, size_t c)
+{
+    krn_winograd_place q = *p;
+    if (p->cols == 2)
+        q.cols = 1;
+    REF.output(&q, m, step, c);
+}
+
 enum { NR = 8 };
 
 static void sum(const krn_winograd_sums *s, size_t from, size_t to, bool back)
@@ -131,7 +146,7 @@ static void product_writes_on(const krn_winograd_sums *s)
 
 static void test_faults_are_noticed(void **state)
 {
-    krn_winograd bad[14];
+    krn_winograd bad[16];
     size_t n = 0;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -140,12 +155,14 @@ static void test_faults_are_noticed(void **state)
     bad[n++].input = input_drops_edge;
     bad[n++].input = input_one_past;
     bad[n++].input = input_rounds_often;
+    bad[n++].input = input_never_short;
     bad[n++].filter = filter_swaps;
     bad[n++].filter = filter_stops;
     bad[n++].filter = filter_loses;
     bad[n++].output = output_all_rows;
     bad[n++].output = output_no_residual;
     bad[n++].output = output_max;
+    bad[n++].output = output_one_column;
     bad[n++].product = product_loses;
     bad[n++].product = product_backwards;
     bad[n++].product = product_forgets;

@@ -23,6 +23,12 @@
  *  The three transforms of a variant with its block sizes; the product in between is gemm_f32's. */
 enum { KRN_WINOGRAD_M = 4, KRN_WINOGRAD_N = 6, KRN_WINOGRAD_XI = 36 };
 
+/** A tile at the end of a row (column) of outputs may have one or two of them only. It is `short`
+ *  there: F(2, 3) with the points 0, +-sqrt(1/2), infinity takes the place of F(4, 3) in that
+ *  direction. G has the same rows for them, so the same transformed filters serve; of each six
+ *  elements the fourth and fifth do not exist and are neither written nor read. */
+static inline bool krn_winograd_short(size_t outputs) { return outputs <= 2; }
+
 /** Where a tile reads: pixel (i,j) of the window at x + at + i*row + j*col, floats. Only rows
  *  i0 <= i < i1 and columns j0 <= j < j1 lie in the picture; the others count as 0 and are not
  *  touched (`at` may be negative). */
@@ -30,6 +36,7 @@ typedef struct krn_winograd_window {
     const float *x;
     ptrdiff_t at, row, col;
     int i0, i1, j0, j1;
+    bool short_i, short_j; /* only the first four rows (columns) are looked at */
 } krn_winograd_window;
 
 /** v[xi*step + k] = (B' d B)[xi] of channel k, 0 <= k < channels. */
@@ -52,7 +59,8 @@ typedef struct krn_winograd_place {
     const struct krn_epilogue *ep; /* or NULL; its residual is the tile's first, ldr is not used */
 } krn_winograd_place;
 
-/** pixel = epilogue of A' m A, channels k with element xi at m[xi*step + k]. */
+/** pixel = epilogue of A' m A (short where rows or cols are), channels k with element xi at
+ * m[xi*step + k]. */
 typedef void krn_winograd_output_fn(const krn_winograd_place *p, const float *m, size_t step,
                                     size_t channels);
 

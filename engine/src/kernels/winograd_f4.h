@@ -23,6 +23,26 @@ INLINE void input_1d(vec o[N], const vec d[N])
     o[5] = FNMA(SET(2.5), d[3], ADD(d[1], d[5]));
 }
 
+/* F(2, 3): elements 3 and 4 do not exist. */
+INLINE void input_1d_short(vec o[N], const vec d[N])
+{
+    o[0] = FNMA(SET(0.5), d[0], d[2]);
+    o[1] = FMA(SET(P1), d[1], d[2]);
+    o[2] = FNMA(SET(P1), d[1], d[2]);
+    o[3] = o[4] = ZERO;
+    o[5] = FNMA(SET(0.5), d[1], d[3]);
+}
+
+INLINE void output_1d_short(vec o[M], const vec m[N])
+{
+    o[0] = FNMA(SET(2.0), m[0], ADD(m[1], m[2]));
+    o[1] = FMA(SET(P1), SUB(m[1], m[2]), m[5]);
+    o[2] = o[3] = ZERO;
+}
+
+/* Is there an element i in this direction? */
+INLINE bool exists(int i, bool is_short) { return !is_short || i < 3 || i == 5; }
+
 /* Row `row` of G times the three taps of one column, `by` floats apart. */
 INLINE vec filter_in(const float *g, size_t by, int row, bool whole, lanes mask)
 {
@@ -60,30 +80,18 @@ INLINE void output_1d(vec o[M], const vec m[N])
 
 /* ---- input ---------------------------------------------------------------------------------- */
 
-/* Rows of t from the columns of the window that were transformed: 36 stores in rising order. */
-INLINE void input_rows(float *v, size_t step, const vec t[N][N], bool whole, lanes mask)
+/* From the transformed columns of the window: 36 stores in rising order. */
+INLINE void input_rows(float *v, size_t step, const vec t[N][N])
 {
 #pragma GCC unroll 6
     for (int i = 0; i < N; i++) {
+        const vec d[N] = {t[0][i], t[1][i], t[2][i], t[3][i], t[4][i], t[5][i]};
         vec o[N];
-        input_1d(o, t[i]);
+        input_1d(o, d);
 #pragma GCC unroll 6
-        for (int j = 0; j < N; j++, v += step) {
-            if (whole)
-                STORE(v, o[j]);
-            else
-                MSTORE(v, mask, o[j]);
-        }
+        for (int j = 0; j < N; j++, v += step)
+            STORE(v, o[j]);
     }
-}
-
-INLINE void input_column(vec t[N][N], int j, const vec d[N])
-{
-    vec o[N];
-    input_1d(o, d);
-#pragma GCC unroll 6
-    for (int i = 0; i < N; i++)
-        t[i][j] = o[i];
 }
 
 /* All 36 pixels inside. */
@@ -96,9 +104,9 @@ static void input_inner(float *v, size_t step, const float *x, ptrdiff_t row, pt
 #pragma GCC unroll 6
         for (int i = 0; i < N; i++)
             d[i] = LOAD(x + i * row);
-        input_column(t, j, d);
+        input_1d(t[j], d);
     }
-    input_rows(v, step, t, true, FIRST(LANES));
+    input_rows(v, step, t);
 }
 
 /* At the border of the picture, and the last channels. */
@@ -112,14 +120,29 @@ static void input_border(float *v, size_t step, const krn_winograd_window *w, si
             const bool in = i >= w->i0 && i < w->i1 && j >= w->j0 && j < w->j1;
             d[i] = in ? MLOAD(mask, w->x + (w->at + i * w->row + j * w->col) + channel) : ZERO;
         }
-        input_column(t, j, d);
+        if (w->short_i)
+            input_1d_short(t[j], d);
+        else
+            input_1d(t[j], d);
     }
-    input_rows(v, step, t, false, mask);
+    for (int i = 0; i < N; i++) {
+        vec d[N], o[N];
+        for (int j = 0; j < N; j++)
+            d[j] = t[j][i];
+        if (w->short_j)
+            input_1d_short(o, d);
+        else
+            input_1d(o, d);
+        for (int j = 0; j < N; j++, v += step)
+            if (exists(i, w->short_i) && exists(j, w->short_j))
+                MSTORE(v, mask, o[j]);
+    }
 }
 
 static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
 {
-    const bool inside = w->i0 <= 0 && w->i1 >= N && w->j0 <= 0 && w->j1 >= N;
+    const bool inside =
+        w->i0 <= 0 && w->i1 >= N && w->j0 <= 0 && w->j1 >= N && !w->short_i && !w->short_j;
     size_t k = 0;
     for (; inside && k + LANES <= channels; k += LANES)
         input_inner(v + k, step, w->x + w->at + k, w->row, w->col);
@@ -198,7 +221,7 @@ static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, 
 /* ---- output --------------------------------------------------------------------------------- */
 
 INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step, size_t k,
-                       bool whole, lanes mask)
+                       bool whole, lanes mask, const bool short_i, const bool short_j)
 {
     const krn_epilogue *ep = p->ep;
     const vec bias = ep && ep->bias ? MLOAD(mask, ep->bias + k) : ZERO;
@@ -210,9 +233,15 @@ INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step,
 #pragma GCC unroll 6
         for (int i = 0; i < N; i++) {
             const float *from = m + (size_t)(N * i + j) * step + k;
-            d[i] = whole ? LOAD(from) : MLOAD(mask, from);
+            if (!exists(i, short_i) || !exists(j, short_j))
+                d[i] = ZERO;
+            else
+                d[i] = whole ? LOAD(from) : MLOAD(mask, from);
         }
-        output_1d(o, d);
+        if (short_i)
+            output_1d_short(o, d);
+        else
+            output_1d(o, d);
 #pragma GCC unroll 4
         for (int i = 0; i < M; i++)
             t[i][j] = o[i];
@@ -222,7 +251,10 @@ INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step,
         vec o[M];
         if (i >= p->rows)
             break;
-        output_1d(o, t[i]);
+        if (short_j)
+            output_1d_short(o, t[i]);
+        else
+            output_1d(o, t[i]);
 #pragma GCC unroll 4
         for (int j = 0; j < M; j++) {
             const size_t at = (size_t)i * p->row + (size_t)j * p->col;
@@ -238,12 +270,26 @@ INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step,
     }
 }
 
-static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
+INLINE void output_tile(const krn_winograd_place *p, const float *m, size_t step, size_t channels,
+                        const bool short_i, const bool short_j)
 {
     size_t k = 0;
     for (; k + LANES <= channels; k += LANES)
-        output_vec(p, m, step, k, true, FIRST(LANES));
+        output_vec(p, m, step, k, true, FIRST(LANES), short_i, short_j);
     if (k < channels)
-        output_vec(p, m, step, k, false, FIRST(channels - k));
+        output_vec(p, m, step, k, false, FIRST(channels - k), short_i, short_j);
+}
+
+static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
+{
+    const bool i = krn_winograd_short((size_t)p->rows), j = krn_winograd_short((size_t)p->cols);
+    if (i && j)
+        output_tile(p, m, step, channels, true, true);
+    else if (i)
+        output_tile(p, m, step, channels, true, false);
+    else if (j)
+        output_tile(p, m, step, channels, false, true);
+    else
+        output_tile(p, m, step, channels, false, false);
 }
 #endif

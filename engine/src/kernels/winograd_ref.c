@@ -16,6 +16,10 @@ static const float at[M][N] = {{1, S1, S1, S2, S2, 0},
                                {0, S1 *P1, -S1 *P1, S2 *P2, -S2 *P2, 0},
                                {0, S1 / 2, S1 / 2, S2 * 2, S2 * 2, 0},
                                {0, S1 / 2 * P1, -S1 / 2 * P1, S2 * 2 * P2, -S2 * 2 * P2, 1}};
+/* The same of F(2, 3), its elements 0, 1, 2 and 5. */
+static const float bt_short[N][N] = {{-0.5f, 0, 1}, {0, P1, 1}, {0, -P1, 1},
+                                     {0},           {0},        {0, -0.5f, 0, 1}};
+static const float at_short[M][N] = {{-2, 1, 1}, {0, P1, -P1, 0, 0, 1}};
 
 /* So many channels side by side that a compiler without our help makes vectors of them. */
 enum { LANES = 8 };
@@ -42,12 +46,18 @@ static void times(lanes *out, size_t out_row, size_t out_col, const float *a, in
         }
 }
 
-/* out (n,n) = a in a', a (n,k). */
-static void both_sides(lanes *out, const float *a, const lanes *in, int n, int k)
+/* out (n,n) = a in b', a and b (n,k). */
+static void both_sides(lanes *out, const float *a, const float *b, const lanes *in, int n, int k)
 {
     lanes t[N * N];
     times(t, (size_t)k, 1, a, n, k, in, (size_t)k, 1, k);
-    times(out, 1, (size_t)n, a, n, k, (const lanes *)t, 1, (size_t)k, n);
+    times(out, 1, (size_t)n, b, n, k, (const lanes *)t, 1, (size_t)k, n);
+}
+
+static bool exists(size_t xi, bool short_i, bool short_j)
+{
+    const size_t i = xi / N, j = xi % N;
+    return !(short_i && (i == 3 || i == 4)) && !(short_j && (j == 3 || j == 4));
 }
 
 static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
@@ -59,9 +69,10 @@ static void input(float *v, size_t step, const krn_winograd_window *w, size_t ch
             for (int j = w->j0; j < w->j1; j++)
                 for (size_t l = 0; l < some; l++)
                     d[i * N + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
-        both_sides(o, &bt[0][0], (const lanes *)d, N, N);
+        both_sides(o, w->short_i ? &bt_short[0][0] : &bt[0][0],
+                   w->short_j ? &bt_short[0][0] : &bt[0][0], (const lanes *)d, N, N);
         for (size_t xi = 0; xi < N * N; xi++)
-            for (size_t l = 0; l < some; l++)
+            for (size_t l = 0; l < some && exists(xi, w->short_i, w->short_j); l++)
                 v[xi * step + k + l] = o[xi][l];
     }
 }
@@ -99,11 +110,14 @@ static void output(const krn_winograd_place *p, const float *m, size_t step, siz
 {
     for (size_t k = 0; k < channels; k += LANES) {
         const size_t some = lanes_of(channels - k);
+        const bool i_short = krn_winograd_short((size_t)p->rows);
+        const bool j_short = krn_winograd_short((size_t)p->cols);
         lanes d[N * N] = {{0}}, o[M * M];
         for (size_t xi = 0; xi < N * N; xi++)
-            for (size_t l = 0; l < some; l++)
+            for (size_t l = 0; l < some && exists(xi, i_short, j_short); l++)
                 d[xi][l] = m[xi * step + k + l];
-        both_sides(o, &at[0][0], (const lanes *)d, M, N);
+        both_sides(o, i_short ? &at_short[0][0] : &at[0][0], j_short ? &at_short[0][0] : &at[0][0],
+                   (const lanes *)d, M, N);
         for (int i = 0; i < p->rows; i++)
             for (int j = 0; j < p->cols; j++)
                 store(p, (size_t)i * p->row + (size_t)j * p->col + k, k, o[i * M + j], some);
@@ -141,7 +155,7 @@ static void spread(float *y, size_t step, const krn_winograd_window *w, size_t c
             for (int j = w->j0; j < w->j1; j++)
                 for (size_t l = 0; l < some; l++)
                     d[i * M + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
-        both_sides(o, &am[0][0], (const lanes *)d, N, M);
+        both_sides(o, &am[0][0], &am[0][0], (const lanes *)d, N, M);
         for (size_t xi = 0; xi < N * N; xi++)
             for (size_t l = 0; l < some; l++)
                 y[xi * step + k + l] = o[xi][l];
@@ -156,7 +170,7 @@ static void gather(float *g, size_t tap, const float *m, size_t step, size_t n)
         for (size_t xi = 0; xi < N * N; xi++)
             for (size_t l = 0; l < some; l++)
                 d[xi][l] = m[xi * step + k + l];
-        both_sides(o, &gt[0][0], (const lanes *)d, 3, N);
+        both_sides(o, &gt[0][0], &gt[0][0], (const lanes *)d, 3, N);
         for (size_t t = 0; t < 9; t++)
             for (size_t l = 0; l < some; l++)
                 g[t * tap + k + l] = o[t][l];

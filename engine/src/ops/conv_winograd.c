@@ -61,15 +61,34 @@ static size_t own_tiles(const op_winograd *p)
     return tiles >= 2 * mr && p->gemm->nr > 1 && p->span / tiles >= OWN_TASKS ? tiles : 0;
 }
 
+static size_t short_at_end(size_t outputs)
+{
+    return outputs % M && krn_winograd_short(outputs % M) ? 1 : 0;
+}
+
+static size_t images_of_span(const op_winograd *p) { return p->spans > 1 ? 1 : p->g.n; }
+
+static void number_tiles(op_winograd *p)
+{
+    const size_t th = (p->g.oh + M - 1) / M, tw = (p->g.ow + M - 1) / M;
+    const size_t bottom = short_at_end(p->g.oh), right = short_at_end(p->g.ow);
+    const size_t h = th - bottom, w = tw - right, images = images_of_span(p);
+    size_t from = 0;
+    p->kinds[OP_TILES_CORNER] = (op_winograd_tiles){h, w, bottom, right, 0};
+    p->kinds[OP_TILES_RIGHT] = (op_winograd_tiles){0, w, h, right, 0};
+    p->kinds[OP_TILES_FULL] = (op_winograd_tiles){0, 0, h, w, 0};
+    p->kinds[OP_TILES_BOTTOM] = (op_winograd_tiles){h, 0, bottom, w, 0};
+    for (int k = 0; k < OP_TILES_KINDS; k++) {
+        p->kinds[k].from = from;
+        from += images * p->kinds[k].rows * p->kinds[k].cols;
+    }
+}
+
 op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
 {
     const krn_winograd *k = krn->winograd_f32;
-    op_winograd p = {.g = *g,
-                     .gemm = krn->gemm_f32,
-                     .krn = k,
-                     .ahead = ahead,
-                     .tw = (g->ow + M - 1) / M,
-                     .tiles = tiles_of(g)};
+    op_winograd p = {
+        .g = *g, .gemm = krn->gemm_f32, .krn = k, .ahead = ahead, .tiles = tiles_of(g)};
     /* OpenBLAS (nr = 1) keeps a row's bits for fixed shapes only: its blocks stay in one image */
     const bool any = p.gemm->nr > 1;
     const size_t fit = k->round / (XI * g->c + 1), most = fit > k->least ? fit : k->least;
@@ -77,6 +96,7 @@ op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
     const size_t tiles = op_min(k->tiles, l2 > LEAST_TILES ? l2 : LEAST_TILES);
     p.spans = any ? 1 : g->n;
     p.span = any ? g->n * p.tiles : p.tiles;
+    number_tiles(&p);
     p.strips = parts_of(g->o, k->strip);
     p.panels = op_panels(p.gemm, g->o);
     /* parts as equal as whole lines allow: 192 channels are 2 x 96, not 128 and 64 */
@@ -182,8 +202,14 @@ typedef struct place {
 
 static place place_of(const op_winograd *p, size_t t)
 {
-    const size_t in = t % p->tiles;
-    return (place){t / p->tiles, in / p->tw * M, in % p->tw * M};
+    const size_t in = t % p->span;
+    int k = OP_TILES_KINDS - 1;
+    while (in < p->kinds[k].from)
+        k--;
+    const op_winograd_tiles *s = &p->kinds[k];
+    const size_t nth = in - s->from, each = s->rows * s->cols, here = nth % each;
+    return (place){t / p->span * images_of_span(p) + nth / each, (s->y + here / s->cols) * M,
+                   (s->x + here % s->cols) * M};
 }
 
 /* ---- phase 0 ------------------------------------------------------------------------------ */
@@ -202,7 +228,9 @@ static krn_winograd_window window_of(const op_winograd *p, const float *x, size_
                                  .i0 = clip(-ih),
                                  .i1 = clip((int64_t)g->h - ih),
                                  .j0 = clip(-iw),
-                                 .j1 = clip((int64_t)g->w - iw)};
+                                 .j1 = clip((int64_t)g->w - iw),
+                                 .short_i = krn_winograd_short(g->oh - at.y),
+                                 .short_j = krn_winograd_short(g->ow - at.x)};
 }
 
 /* Tiles from..to-1 of those that begin with `first` of the batch. */
@@ -257,7 +285,7 @@ static void sums(const op_winograd *p, const krn_winograd_sums *s, size_t output
 }
 
 /* Filters that will be wanted: transformed ones for the next six xi, others for the next part (or
- * strip), one tap at each of 12 calls. */
+ * strip), one tap at each of the first calls. */
 static void fetch_next(const op_winograd *p, const op_winograd_run *r, const block *b, size_t part,
                        size_t call, size_t strip, krn_winograd_sums *s)
 {
@@ -280,20 +308,28 @@ static void fetch_next(const op_winograd *p, const op_winograd_run *r, const blo
     s->lines = part_depth(p, next) * nr / LINE;
 }
 
+/* The block's tiles that have element (i,j), counted from its first. */
+static op_range present(const op_winograd *p, const block *b, size_t i, size_t j)
+{
+    const size_t first = b->first % p->span + b->tiles.from, n = b->tiles.to - b->tiles.from;
+    const bool drop_i = i == 3 || i == 4, drop_j = j == 3 || j == 4;
+    const op_winograd_tiles *k = p->kinds;
+    const size_t from = drop_j ? k[OP_TILES_FULL].from : drop_i ? k[OP_TILES_RIGHT].from : 0;
+    const size_t to = drop_i ? k[OP_TILES_BOTTOM].from : p->span;
+    const op_range in = {from > first ? from - first : 0, to > first ? to - first : 0};
+    return (op_range){op_min(in.from, n), op_min(in.to, n)};
+}
+
 static void row_of_products(const op_winograd *p, const op_winograd_run *r, const block *b,
                             size_t part, int row)
 {
     float *u = r->scratch + XI * p->m_step;
     const size_t depth = part_depth(p, part), xi = (size_t)row * N;
+    const bool ends_short = p->kinds[OP_TILES_FULL].from > 0; /* columns 3 and 4 lack tiles */
     for (size_t strip = b->strips.from; strip < b->strips.to; strip++) {
         const size_t at = strip * p->krn->strip;
-        krn_winograd_sums s = {.count = N / 2,
-                               .tiles = b->tiles.to - b->tiles.from,
-                               .depth = depth,
-                               .v = r->shared + (part * XI + xi) * p->v_step +
-                                    b->tiles.from * p->ldv,
+        krn_winograd_sums s = {.depth = depth,
                                .u = u,
-                               .m = r->scratch + xi * p->m_step + at - b->cols.from,
                                .v_step = p->v_step,
                                .u_step = p->u_step,
                                .m_step = p->m_step,
@@ -306,12 +342,18 @@ static void row_of_products(const op_winograd *p, const op_winograd_run *r, cons
         } else {
             filter_row(p, u, p->u_step, r->filters, strip, part, row);
         }
-        for (size_t half = 0; half < 2; half++) {
-            fetch_next(p, r, b, part, 2 * (size_t)row + half, strip, &s);
-            sums(p, &s, op_min(p->krn->strip, p->g.o - at));
-            s.v += s.count * s.v_step;
+        for (size_t j = 0, call = 3 * (size_t)row; j < N; j += s.count, call++) {
+            const op_range tiles = present(p, b, (size_t)row, j);
+            s.count = ends_short && j ? (j == 3 ? 2 : 1) : N / 2;
+            s.tiles = tiles.to - tiles.from;
+            s.v = r->shared + (part * XI + xi + j) * p->v_step +
+                  (b->tiles.from + tiles.from) * p->ldv;
+            s.m = r->scratch + (xi + j) * p->m_step + tiles.from * p->most_outputs + at -
+                  b->cols.from;
+            fetch_next(p, r, b, part, call, strip, &s);
+            if (s.tiles)
+                sums(p, &s, op_min(p->krn->strip, p->g.o - at));
             s.u += s.count * s.u_step;
-            s.m += s.count * s.m_step;
         }
     }
 }

@@ -19,13 +19,24 @@
  *
  *  A sum is one chain over the channels in rising order (krn_gemm), so no cut into rounds, blocks,
  *  parts or strips changes a bit, and blocks may span images. */
+
+/** Tiles of one kind: rows x cols of them in each image, from tile (y,x) on. */
+typedef struct op_winograd_tiles {
+    size_t y, x, rows, cols, from; /* from: the first one's number in a span */
+} op_winograd_tiles;
+/** A span's tiles are numbered kind by kind, so that those that have an element of the products lie
+ *  side by side: without rows 3 and 4 of the elements, bottom and corner (short,
+ * krn_winograd_short) drop out; without columns 3 and 4, right and corner. */
+enum { OP_TILES_CORNER, OP_TILES_RIGHT, OP_TILES_FULL, OP_TILES_BOTTOM, OP_TILES_KINDS };
+
 typedef struct op_winograd {
     op_patch g;
     const krn_gemm *gemm;
     const krn_winograd *krn;
-    bool ahead;                        /* filters were transformed when packed */
-    bool own;                          /* every block makes its own windows */
-    size_t tw, tiles;                  /* of one image: in a row, in all */
+    bool ahead;   /* filters were transformed when packed */
+    bool own;     /* every block makes its own windows */
+    size_t tiles; /* of one image */
+    op_winograd_tiles kinds[OP_TILES_KINDS];
     size_t spans, span, span_rounds;   /* a span is cut into rounds: the batch, or one image */
     size_t most_round;                 /* tiles of a round */
     size_t tile_blocks, most_tiles;    /* tasks along the tiles of a round; tiles of a task */
