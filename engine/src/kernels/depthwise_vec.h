@@ -2,69 +2,114 @@
 #define KRN_DEPTHWISE_VEC_H
 #include "kernels/vec_finish.h"
 
-/* depthwise.h over vectors; included once for each instruction set, after its vec_*.h. WIDE pixels
- * side by side share the loads of the filter; pixels at the picture's sides go one by one. */
-enum { WIDE = 6 };
+/* depthwise.h over vectors; included once for each instruction set, after its vec_*.h. Up to WIDE
+ * pixels side by side share the loads of the filter. Sums wait four cycles for themselves: enough
+ * of them are under way when WIDE pixels take two vectors of channels, a pixel at the picture's
+ * side alone takes DEEP. */
+enum { WIDE = 6, DEEP = 4 };
 
-/* A vector of channels from k on, of P pixels from p on that have the same taps. */
-INLINE void channels(const krn_depthwise_args *g, size_t p, const int P, krn_taps in, size_t k,
-                     bool whole, lanes mask)
+/* V vectors of channels from k on, of P pixels from p on that have the same taps. */
+INLINE void channels(const krn_depthwise_args *g, size_t p, const int P, const int V, krn_taps in,
+                     size_t k, bool whole, lanes mask)
 {
     const krn_epilogue *ep = g->ep;
     const size_t by = g->stride * g->c, dil = g->dilation * g->c;
     const ptrdiff_t at = (ptrdiff_t)g->first + (ptrdiff_t)(p * g->stride + in.from * g->dilation);
     const float *from = g->x + at * (ptrdiff_t)g->c + k, *f = g->f + in.from * g->c + k;
-    vec sum[WIDE];
+    vec sum[WIDE][DEEP];
+#pragma GCC unroll 6
     for (int q = 0; q < P; q++)
-        sum[q] = ZERO;
-    for (size_t i = 0; i < g->kh; i++, from += g->row, f += g->kw * g->c)
-        for (size_t j = 0; j < in.to - in.from; j++) {
-            const vec w = whole ? LOAD(f + j * g->c) : MLOAD(mask, f + j * g->c);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++)
+            sum[q][v] = ZERO;
+    for (size_t i = 0; i < g->kh; i++, from += g->row, f += g->kw * g->c) {
+        const float *x = from, *w = f;
+        for (size_t j = in.from; j < in.to; j++, x += dil, w += g->c) {
+            vec tap[DEEP];
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++)
+                tap[v] = whole ? LOAD(w + v * LANES) : MLOAD(mask, w + v * LANES);
 #pragma GCC unroll 6
-            for (int q = 0; q < P; q++) {
-                const float *x = from + j * dil + (size_t)q * by;
-                sum[q] = FMA(whole ? LOAD(x) : MLOAD(mask, x), w, sum[q]);
-            }
+            for (int q = 0; q < P; q++)
+#pragma GCC unroll 4
+                for (int v = 0; v < V; v++) {
+                    const float *here = x + (size_t)q * by + v * LANES;
+                    sum[q][v] = FMA(whole ? LOAD(here) : MLOAD(mask, here), tap[v], sum[q][v]);
+                }
         }
-    const vec bias = ep && ep->bias ? MLOAD(mask, ep->bias + k) : ZERO;
-    const vec slope = ep && ep->act == KRN_ACT_PRELU ? MLOAD(mask, ep->slope + k) : ZERO;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++, k += LANES) {
+        const vec bias = ep && ep->bias ? MLOAD(mask, ep->bias + k) : ZERO;
+        const vec slope = ep && ep->act == KRN_ACT_PRELU ? MLOAD(mask, ep->slope + k) : ZERO;
 #pragma GCC unroll 6
-    for (int q = 0; q < P; q++) {
-        const size_t to = (p + (size_t)q) * g->c + k;
-        if (ep)
-            sum[q] = finish(sum[q], ep, to, mask, bias, slope);
-        if (whole)
-            STORE(g->y + to, sum[q]);
-        else
-            MSTORE(g->y + to, mask, sum[q]);
+        for (int q = 0; q < P; q++) {
+            const size_t to = (p + (size_t)q) * g->c + k;
+            if (ep)
+                sum[q][v] = finish(sum[q][v], ep, to, mask, bias, slope);
+            if (whole)
+                STORE(g->y + to, sum[q][v]);
+            else
+                MSTORE(g->y + to, mask, sum[q][v]);
+        }
     }
 }
 
-INLINE void pixels(const krn_depthwise_args *g, size_t p, const int P, krn_taps in)
+/* Channels k..to-1 of P pixels. */
+INLINE void pixels(const krn_depthwise_args *g, size_t p, const int P, krn_taps in, size_t k,
+                   size_t to)
 {
-    size_t k = 0;
-    for (; k + LANES <= g->c; k += LANES)
-        channels(g, p, P, in, k, true, FIRST(LANES));
-    if (k < g->c)
-        channels(g, p, P, in, k, false, FIRST(g->c - k));
+    const int V = P == 1 ? DEEP : 2;
+    const size_t most = (size_t)V * LANES;
+    for (; k + most <= to; k += most)
+        channels(g, p, P, V, in, k, true, FIRST(LANES));
+    for (; k + LANES <= to; k += LANES)
+        channels(g, p, P, 1, in, k, true, FIRST(LANES));
+    if (k < to)
+        channels(g, p, P, 1, in, k, false, FIRST(to - k));
 }
 
-static void inner(const krn_depthwise_args *g, size_t p, krn_taps in) { pixels(g, p, WIDE, in); }
+typedef void pixels_fn(const krn_depthwise_args *g, size_t p, krn_taps in, size_t k, size_t to);
+#define MAKE(n)                                                                                    \
+    static void pixels_##n(const krn_depthwise_args *g, size_t p, krn_taps in, size_t k,           \
+                           size_t to)                                                              \
+    {                                                                                              \
+        pixels(g, p, n, in, k, to);                                                                \
+    }
+MAKE(1)
+MAKE(2)
+MAKE(3)
+MAKE(4)
+MAKE(5)
+MAKE(6)
+#undef MAKE
+static pixels_fn *const so_many[WIDE] = {pixels_1, pixels_2, pixels_3,
+                                         pixels_4, pixels_5, pixels_6};
 
-static void single(const krn_depthwise_args *g, size_t p, krn_taps in) { pixels(g, p, 1, in); }
+static int64_t up(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
+/* The pixels from..to-1 have all their taps in the picture. */
+static krn_taps inner_pixels(const krn_depthwise_args *g)
+{
+    const int64_t stride = (int64_t)g->stride, ow = (int64_t)g->ow;
+    const int64_t span = (int64_t)((g->kw - 1) * g->dilation);
+    const int64_t from = up(-g->first, stride), to = up((int64_t)g->w - span - g->first, stride);
+    const int64_t last = to < ow ? to : ow;
+    return from < last ? (krn_taps){(size_t)from, (size_t)last} : (krn_taps){0, 0};
+}
+
+/* All pixels for some channels, then for the next: the taps' rows and the filter's part stay in L1
+ * while neighbours share them. */
 static void row_of_pixels(const krn_depthwise_args *g)
 {
-    for (size_t p = 0; p < g->ow;) {
-        const krn_taps in = krn_depthwise_taps(g, p);
-        const krn_taps last = krn_depthwise_taps(g, p + WIDE - 1);
-        const bool same = in.from == last.from && in.to == last.to;
-        if (p + WIDE <= g->ow && same && in.from == 0 && in.to == g->kw) {
-            inner(g, p, in);
-            p += WIDE;
-        } else {
-            single(g, p, in);
-            p++;
+    const size_t chunk = 4 * LANES;
+    const krn_taps inner = inner_pixels(g), all = {0, g->kw};
+    for (size_t k = 0; k < g->c; k += chunk) {
+        const size_t to = g->c - k < chunk ? g->c : k + chunk;
+        for (size_t p = 0, n; p < g->ow; p += n) {
+            const bool whole = p >= inner.from && p < inner.to;
+            n = !whole ? 1 : inner.to - p < WIDE ? inner.to - p : WIDE;
+            so_many[n - 1](g, p, whole ? all : krn_depthwise_taps(g, p), k, to);
         }
     }
 }
