@@ -89,6 +89,7 @@ declare -A owners=(
     [jpeglib.h]="engine" [jerror.h]="engine" [cblas.h]="engine" [hwloc.h]="engine"
     [protobuf-c/protobuf-c.h]="models" [onnx.pb-c.h]="models" [onnx/onnx.pb-c.h]="models"
     [zlib.h]="models server" [png.h]="server models" [microhttpd.h]="server"
+    [oneapi/dnnl/dnnl.h]="engine"
     [jansson.h]="models server client" [curl/curl.h]="client"
     [nettle/sha2.h]="engine models server" [nettle/memops.h]="server"
     [gnutls/gnutls.h]="server" [gnutls/abstract.h]="server" [gnutls/crypto.h]="models server"

@@ -111,9 +111,23 @@ unsigned krn_cpu_isa(void)
     return krn_cpu_detect() & mask;
 }
 
+/* Whose convolutions: what PRELU_CONV may say. */
+static const char *const convs[] = {"own",
+#ifdef PRELU_WITH_ONEDNN
+                                    "onednn",
+#endif
+                                    NULL};
+
 prelu_status prelu_cpu_init(prelu_err *err)
 {
+    const char *conv = getenv("PRELU_CONV");
+    bool known = !conv || !*conv;
     unsigned mask;
+    for (int i = 0; convs[i]; i++)
+        known = known || strcmp(conv, convs[i]) == 0;
+    if (!known)
+        return prelu_fail(err, PRELU_E_ARG,
+                          "PRELU_CONV: unknown value (own; onednn in builds with it)");
     return krn_cpu_cap(getenv("PRELU_CPU"), &mask, err);
 }
 

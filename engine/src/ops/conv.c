@@ -1,6 +1,7 @@
 #include "ops/conv.h"
 #include "ops/conv_bf16.h"
 #include "ops/conv_depthwise.h"
+#include "ops/conv_onednn.h"
 #include "ops/conv_variable.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
@@ -12,7 +13,7 @@ enum { IN_X, IN_W, IN_BIAS, IN_SLOPE, IN_RESIDUAL };
 
 typedef struct packed {
     size_t o;
-    bool depthwise, bf16;
+    bool depthwise, bf16, onednn;
     op_winograd_kind winograd;
     const float *bias, *slope; /* o values each, or NULL */
     const float *panels; /* implicit gemm: panels (bf16: of that); depthwise: [kh*kw][o]; winograd
@@ -109,12 +110,14 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const bool depthwise = is_depthwise(inst->node, w);
     const bool bf16 =
         !depthwise && inst->precision == PRELU_PRECISION_BF16 && op_conv_bf16_fits(inst->node, w);
+    const size_t onednn = in[IN_W].data ? op_onednn_packed(inst, w) : 0;
     const op_winograd_kind kind =
-        bf16 || depthwise ? OP_WINOGRAD_NO : op_winograd_fits(inst->node, w);
+        bf16 || depthwise || onednn ? OP_WINOGRAD_NO : op_winograd_fits(inst->node, w);
     const op_winograd wino = op_winograd_cut(&(op_patch){.n = 1, .c = c, .o = o}, inst->krn, true);
-    const size_t len = kind == OP_WINOGRAD_AHEAD ? op_winograd_packed(&wino) * sizeof(float)
-                       : bf16                    ? op_conv_bf16_packed(inst->krn, o, c, taps)
-                       : depthwise               ? taps * row * sizeof(float)
+    const size_t len = onednn                      ? onednn
+                       : kind == OP_WINOGRAD_AHEAD ? op_winograd_packed(&wino) * sizeof(float)
+                       : bf16                      ? op_conv_bf16_packed(inst->krn, o, c, taps)
+                       : depthwise                 ? taps * row * sizeof(float)
                                    : groups * panels * krn->nr * taps * c * sizeof(float);
     if (!in[IN_W].data)
         return PRELU_OK; /* variable weights are packed at every run */
@@ -129,6 +132,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     *p = (packed){.o = o,
                   .depthwise = depthwise,
                   .bf16 = bf16,
+                  .onednn = onednn > 0,
                   .winograd = kind,
                   .bias = has_bias ? bias : NULL,
                   .slope = has_slope ? slope : NULL,
@@ -152,7 +156,9 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
                     .taps = taps,
                     .k = taps * c,
                     .panels_per_group = panels};
-    if (kind == OP_WINOGRAD_AHEAD)
+    if (onednn)
+        PRELU_TRY(op_onednn_pack(inst, w, in[IN_W].data, data, err));
+    else if (kind == OP_WINOGRAD_AHEAD)
         PRELU_TRY(pack_ahead(data, &wino, &job, panels, pool, err));
     else if (bf16)
         op_conv_bf16_pack(inst->krn, (uint16_t *)(void *)data, in[IN_W].data, o, c, taps, pool);
@@ -160,11 +166,12 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         op_depthwise_pack(data, in[IN_W].data, o, taps);
     else
         prelu_pool_run(pool, groups * panels, pack_panel, &job);
-    inst->algorithm = kind == OP_WINOGRAD_AHEAD ? inst->krn->winograd_f32->ahead
-                      : kind == OP_WINOGRAD_FLY ? inst->krn->winograd_f32->fly
-                      : bf16                    ? inst->krn->gemm_bf16->name
-                      : depthwise               ? "depthwise direct f32"
-                                                : krn->name;
+    inst->algorithm = onednn                      ? "oneDNN f32"
+                      : kind == OP_WINOGRAD_AHEAD ? inst->krn->winograd_f32->ahead
+                      : kind == OP_WINOGRAD_FLY   ? inst->krn->winograd_f32->fly
+                      : bf16                      ? inst->krn->gemm_bf16->name
+                      : depthwise                 ? "depthwise direct f32"
+                                                  : krn->name;
     return PRELU_OK;
 }
 
@@ -192,6 +199,8 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     const packed *pk = inst->packed;
     PRELU_TRY(op_need_f32(inst, in, inst->bf16 ? 1u << IN_X : 0, err));
     (void)out;
+    if (pk && pk->onednn)
+        return op_onednn_work(inst, &g, work, err);
     if (pk && pk->depthwise) {
         op_depthwise_work(&g, work);
         return PRELU_OK;
@@ -252,6 +261,8 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
                                         .shared = x->shared,
                                         .scratch = scratch};
         op_conv_variable_task(&v, &r, phase, task);
+    } else if (pk->onednn) {
+        op_onednn_task(x, &g, pk->panels, plain ? NULL : &ep, phase, task);
     } else if (pk->depthwise) {
         op_depthwise_task(&g, x->op->krn, x->in[IN_X].data, pk->panels, y, plain ? NULL : &ep,
                           task);
