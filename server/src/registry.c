@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* madvise, SCHED_IDLE */
 #include "registry.h"
 #include "fingerprint.h"
 #include "prelu/log.h"
@@ -6,11 +6,15 @@
 #include "query.h"
 #include "timer.h"
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define BUNDLED "cifar10.onnx"
+#define HASH_LATER ((size_t)64 << 20) /* bytes, some 50 ms */
+#define HASH_PIECE ((size_t)8 << 20)
 
 /* Where the program stands decides, so an installed tree can be moved. */
 static prelu_status bundled_path(char *out, size_t room, prelu_err *err)
@@ -93,7 +97,7 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
     prelu_precision precision = (prelu_precision)config->precision;
     prelu_err why = {0};
     prelu_status st = prelu_model_load(&m->model, path, &options, &why);
-    if (!st && m->model->map)
+    if (!st && m->model->map && m->model->map_len < HASH_LATER)
         srv_sha256_hex(m->sha256, m->model->map, m->model->map_len);
     if (!st)
         st = prelu_model_plan(&m->plan, m->model, precision, pool, &why);
@@ -104,6 +108,12 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
     if (st)
         return prelu_fail(err, st, "model %s: %s", m->name,
                           why.text[0] ? why.text : prelu_status_text(st));
+    if (m->model->map_len >= HASH_LATER) { /* its map outlives the weights */
+        m->file = m->model->map;
+        m->file_len = m->model->map_len;
+        m->model->map = NULL;
+        m->model->map_len = 0;
+    }
     prelu_model_drop_weights(m->model);
     prelu_model_mode_order(m->model, m->order);
     m->precision = prelu_precision_name(precision);
@@ -116,7 +126,6 @@ static void add_entry(srv_registry *r, srv_model *m)
     *e = (srv_entry){.members = {m}, .n = 1};
     memcpy(e->name, m->name, sizeof e->name);
     memcpy(e->version, m->version, sizeof e->version);
-    memcpy(e->sha256, m->sha256, sizeof e->sha256);
 }
 
 static prelu_status add(srv_registry *r, const char *text, const srv_config *config,
@@ -135,8 +144,9 @@ static prelu_status add(srv_registry *r, const char *text, const srv_config *con
     PRELU_TRY(load_file(m, path, config, pool, err));
     m->load_seconds = (double)(srv_now() - start) * 1e-9;
     add_entry(r, m);
-    prelu_log(PRELU_LOG_INFO, "model %s loaded in %.1f ms: %d classes, crop %d, sha256 %s", m->name,
-              m->load_seconds * 1e3, m->model->classes, m->model->preprocess.crop, m->sha256);
+    prelu_log(PRELU_LOG_INFO, "model %s loaded in %.1f ms: %d classes, crop %d%s%s", m->name,
+              m->load_seconds * 1e3, m->model->classes, m->model->preprocess.crop,
+              m->file ? "" : ", sha256 ", m->sha256);
     return PRELU_OK;
 }
 
@@ -165,7 +175,6 @@ static prelu_status take_members(srv_registry *r, srv_entry *e, const char *list
 static prelu_status add_ensemble(srv_registry *r, const char *text, prelu_err *err)
 {
     const prelu_model *models[PRELU_MAX_MEMBERS];
-    char digests[PRELU_MAX_MEMBERS * 64 + 1];
     prelu_err why = {0};
     size_t len;
     const char *list = srv_config_split(text, &len);
@@ -178,16 +187,82 @@ static prelu_status add_ensemble(srv_registry *r, const char *text, prelu_err *e
         return prelu_fail(err, PRELU_E_ARG, "--ensemble: %s is already the name of a model",
                           e->name);
     PRELU_TRY(take_members(r, e, list, err));
-    for (int i = 0; i < e->n; i++) {
+    for (int i = 0; i < e->n; i++)
         models[i] = e->members[i]->model;
-        memcpy(digests + 64 * i, e->members[i]->sha256, 64);
-    }
     const prelu_status st = prelu_ensemble_check(models, (size_t)e->n, &why);
     if (st)
         return prelu_fail(err, st, "ensemble %s: %s", e->name, why.text);
-    srv_sha256_hex(e->sha256, digests, 64 * (size_t)e->n);
     r->n_entries++;
     return PRELU_OK;
+}
+
+/* An entry's digest from those of its models. */
+static void digest_entry(srv_entry *e)
+{
+    char digests[PRELU_MAX_MEMBERS * 64 + 1];
+    for (int i = 0; i < e->n; i++)
+        memcpy(digests + 64 * i, e->members[i]->sha256, 64);
+    if (e->n == 1)
+        memcpy(e->sha256, e->members[0]->sha256, sizeof e->sha256);
+    else
+        srv_sha256_hex(e->sha256, digests, 64 * (size_t)e->n);
+}
+
+/* Pages leave memory as they have been read. @return false when told to stop. */
+static bool hash_file(srv_registry *r, srv_model *m)
+{
+    srv_sha256 *sha = srv_sha256_begin();
+    char *from = m->file;
+    for (size_t at = 0; sha && at < m->file_len && !atomic_load(&r->stop); at += HASH_PIECE) {
+        const size_t n = m->file_len - at < HASH_PIECE ? m->file_len - at : HASH_PIECE;
+        srv_sha256_add(sha, from + at, n);
+        (void)madvise(from + at, n, MADV_DONTNEED);
+    }
+    srv_sha256_end(sha, m->sha256);
+    return sha && !atomic_load(&r->stop);
+}
+
+static void *hash_all(void *ctx)
+{
+    srv_registry *r = ctx;
+    for (int i = 0; i < r->n; i++) {
+        srv_model *m = &r->models[i];
+        if (!m->file)
+            continue;
+        if (!hash_file(r, m))
+            return NULL;
+        prelu_log(PRELU_LOG_INFO, "model %s: sha256 %s", m->name, m->sha256);
+    }
+    for (int i = 0; i < r->n_entries; i++)
+        digest_entry(&r->entries[i]);
+    atomic_store(&r->hashed, true);
+    return NULL;
+}
+
+static void *hash_idly(void *ctx)
+{
+    (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &(struct sched_param){0});
+    return hash_all(ctx);
+}
+
+/* Large files in a thread of their own, so that the first answer need not wait. */
+static prelu_status start_hashing(srv_registry *r, prelu_err *err)
+{
+    bool later = false;
+    for (int i = 0; i < r->n; i++)
+        later = later || r->models[i].file;
+    if (!later) {
+        hash_all(r);
+        return PRELU_OK;
+    }
+    const int e = pthread_create(&r->hasher, NULL, hash_idly, r);
+    r->hashing = e == 0;
+    return e ? prelu_fail(err, prelu_status_from_errno(e), "a thread: %s", strerror(e)) : PRELU_OK;
+}
+
+const char *srv_registry_digest(const srv_registry *r, const char *sha256)
+{
+    return atomic_load(&r->hashed) ? sha256 : "pending";
 }
 
 prelu_status srv_registry_load(srv_registry *r, const srv_config *config, prelu_pool *pool,
@@ -203,12 +278,18 @@ prelu_status srv_registry_load(srv_registry *r, const srv_config *config, prelu_
         PRELU_TRY(add(r, config->models.text[i], config, pool, err));
     for (int i = 0; i < config->ensembles.n; i++)
         PRELU_TRY(add_ensemble(r, config->ensembles.text[i], err));
-    return PRELU_OK;
+    return start_hashing(r, err);
 }
 
 void srv_registry_deinit(srv_registry *r)
 {
+    atomic_store(&r->stop, true);
+    if (r->hashing)
+        pthread_join(r->hasher, NULL);
+    r->hashing = false;
     for (int i = 0; i < r->n; i++) {
+        if (r->models[i].file)
+            munmap(r->models[i].file, r->models[i].file_len);
         prelu_plan_destroy(&r->models[i].dense); /* shares the other's weights */
         prelu_plan_destroy(&r->models[i].plan);
         prelu_model_destroy(&r->models[i].model);

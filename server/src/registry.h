@@ -3,13 +3,16 @@
 #include "config.h"
 #include "prelu/classify.h"
 #include "prelu/plan.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 /** The models that are served: loaded, planned, named. */
 typedef struct srv_model {
     char name[129];
     char version[16];
-    char sha256[65];       /* of the file as it was planned */
+    char sha256[65]; /* of the file as it was planned; a large one's once `hashed` */
+    void *file;      /* of a large one: mapped until then; NULL */
+    size_t file_len;
     const char *precision; /* static */
     prelu_model *model;    /* preprocessing and labels; its weights are dropped after planning */
     prelu_plan *plan;
@@ -38,6 +41,11 @@ typedef struct srv_registry {
     srv_model models[SRV_MAX_LIST];
     int n_entries; /* the models in their order, of which the first is the default; ensembles */
     srv_entry entries[2 * SRV_MAX_LIST];
+    atomic_bool
+        hashed; /* all digests are there: those of large files come after the first answers */
+    atomic_bool stop;
+    bool hashing;
+    pthread_t hasher;
 } srv_registry;
 
 /** Load what the configuration names, or the bundled model: cifar10.onnx in ../share/prelu/models
@@ -47,6 +55,8 @@ typedef struct srv_registry {
 PRELU_MUST_CHECK prelu_status srv_registry_load(srv_registry *r, const srv_config *config,
                                                 prelu_pool *pool, prelu_err *err);
 void srv_registry_deinit(srv_registry *r);
+/** A model's or an entry's sha256, or "pending" while large files are being hashed. */
+const char *srv_registry_digest(const srv_registry *r, const char *sha256);
 /** @param name  NULL = the default. NULL if there is none of that name. */
 srv_entry *srv_registry_find(srv_registry *r, const char *name);
 #endif

@@ -387,7 +387,7 @@ static void add_headers(const request *r, srv_reply *reply, double total)
         srv_reply_header(reply, "X-Mode", "%s%s", prelu_mode_name(r->tasks[0].runs[0].test.mode),
                          r->budget_ms > 0 && !r->tasks[0].choice.fits ? "; over budget" : "");
     srv_reply_header(reply, "X-Model", "%s@%s sha256:%s", r->entry->name, r->entry->version,
-                     r->entry->sha256);
+                     srv_registry_digest(&r->app->registry, r->entry->sha256));
     srv_reply_header(reply, "Server-Timing",
                      "decode;dur=%.3f, prepare;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f, "
                      "total;dur=%.3f",

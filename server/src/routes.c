@@ -82,11 +82,12 @@ static void fill_gauges(srv_app *app, srv_gauges *g)
     g->n_models = app->registry.n;
     for (int i = 0; i < g->n_models; i++) {
         const srv_model *m = &app->registry.models[i];
-        g->models[i] = (struct srv_model_gauge){.name = m->name,
-                                                .version = m->version,
-                                                .sha256 = m->sha256,
-                                                .precision = m->precision,
-                                                .load_seconds = m->load_seconds};
+        g->models[i] =
+            (struct srv_model_gauge){.name = m->name,
+                                     .version = m->version,
+                                     .sha256 = srv_registry_digest(&app->registry, m->sha256),
+                                     .precision = m->precision,
+                                     .load_seconds = m->load_seconds};
     }
 }
 
