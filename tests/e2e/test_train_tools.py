@@ -1,5 +1,6 @@
 """prelu-train describe, init, run, bench: what they print, write and answer to mistakes."""
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -88,6 +89,29 @@ def test_precision(train, small_model, tmp_path, precision, conv, fc):
         y[p] = np.load(tmp_path / "y.npy")
     off = np.abs(y[precision] - y["fp32"]).max() / np.abs(y["fp32"]).max()
     assert off == 0 if precision == "fp32" else 0 < off < 0.05
+
+
+def test_cpu_caps(train, run_program, small_model, tmp_path):
+    """Without AVX2, without any kernel of ours, at every precision: the same answers, and the path is said."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(5).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8))
+    y = {}
+    for cap in ("", "ref", "blas", "avx2"):
+        env = {**os.environ, "PRELU_CPU": cap}
+        for precision in ("fp32", "bf16", "int8fc", "auto"):
+            train("run", "--model", small_model, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy",
+                  "--precision", precision, env=env)
+            y[cap, precision] = np.load(tmp_path / "y.npy")
+        d = json.loads(train("describe", "--model", small_model, "--plan", "--json", env=env).stdout)
+        assert cap == "" or d["cpu"].split()[-1] in {"ref": ["ref"], "blas": ["blas"], "avx2": ["blas", "avx2"]}[cap]
+        kernels = " ".join(layer["algorithm"] for layer in d["plan"])
+        assert cap == "" or "avx512" not in kernels
+    for (cap, precision), scores in y.items():
+        off = np.abs(scores - y["", "fp32"]).max() / np.abs(scores).max()
+        assert off < (1e-5 if precision == "fp32" else 0.05), (cap, precision, off)
+    for program in ("prelu-train", "prelu-serve"):
+        done = run_program(program, *(["describe", "--arch", "cifar"] if program == "prelu-train" else ["--check"]),
+                           env={**os.environ, "PRELU_CPU": "sse9"})
+        assert done.returncode == 64 and "'sse9'" in done.stderr, done.stderr
 
 
 def test_init_is_reproducible(train, small_model, tmp_path):

@@ -99,8 +99,11 @@ prelu_status krn_cpu_cap(const char *name, unsigned *mask, prelu_err *err)
             return PRELU_OK;
         }
     }
-    return prelu_fail(err, PRELU_E_ARG,
-                      "PRELU_CPU: unknown value (ref blas avx2 avx512 avx512vnni avx512bf16 amx)");
+    return prelu_fail(
+        err, PRELU_E_ARG,
+        "PRELU_CPU: unknown value '%.32s' (ref blas avx2 avx512 avx512vnni avx512bf16 "
+        "amx)",
+        name);
 }
 
 unsigned krn_cpu_isa(void)

@@ -2,7 +2,7 @@
 #include "ops/util.h"
 #include <string.h>
 
-enum { STEP = KRN_BF16_K, FEW_CHANNELS = 16, MAX_STRIDE = 4, WANT_TASKS = 8, WIDE = 128 };
+enum { STEP = KRN_BF16_K, FEW_CHANNELS = 16, MAX_STRIDE = 4, WANT_TASKS = 32, NARROW = 64 };
 
 static size_t blocks_of(size_t c) { return (c + STEP - 1) / STEP; }
 
@@ -55,8 +55,8 @@ op_conv_bf16 op_conv_bf16_cut(const op_patch *g, const krn_table *krn)
     const size_t parts = op_parts(g->oh, each ? each : 1), tasks = g->n * parts;
     p.row_blocks = parts;
     p.col_blocks = 1;
-    if (tasks > 0 && tasks < WANT_TASKS && g->o > WIDE)
-        p.col_blocks = op_min((WANT_TASKS + tasks - 1) / tasks, g->o / WIDE);
+    if (tasks > 0 && tasks < WANT_TASKS && g->o > NARROW)
+        p.col_blocks = op_min((WANT_TASKS + tasks - 1) / tasks, g->o / NARROW);
     return p;
 }
 
