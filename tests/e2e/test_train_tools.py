@@ -99,7 +99,7 @@ def test_cpu_caps(train, run_program, small_model, tmp_path):
         env = {**os.environ, "PRELU_CPU": cap}
         for precision in ("fp32", "bf16", "int8fc", "auto"):
             train("run", "--model", small_model, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy",
-                  "--precision", precision, env=env)
+                  "--precision", precision, env=env, timeout=240)
             y[cap, precision] = np.load(tmp_path / "y.npy")
         d = json.loads(train("describe", "--model", small_model, "--plan", "--json", env=env).stdout)
         assert cap == "" or d["cpu"].split()[-1] in {"ref": ["ref"], "blas": ["blas"], "avx2": ["blas", "avx2"]}[cap]
