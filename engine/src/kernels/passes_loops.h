@@ -5,10 +5,10 @@
 /* The loops of passes.h, plain enough that a compiler makes vectors of them; included by one file
  * for each instruction set. No operand is loaded after a choice, so no loop has a branch;
  * iterations are independent, also in place, where dx[j] is dy[j] itself. */
-#if defined(__clang__)
-#define LANEWISE _Pragma("clang loop vectorize(assume_safety)")
-#else
+#if defined(__GNUC__) && !defined(__clang__) /* clang checks at run time */
 #define LANEWISE _Pragma("GCC ivdep")
+#else
+#define LANEWISE
 #endif
 
 static void add(double *restrict sum, const float *restrict x, size_t rows, size_t c)
