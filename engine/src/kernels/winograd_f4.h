@@ -114,8 +114,10 @@ static void input_border(float *v, size_t step, const krn_winograd_window *w, si
                          lanes mask)
 {
     vec t[N][N];
+#pragma GCC unroll 6
     for (int j = 0; j < N; j++) {
         vec d[N];
+#pragma GCC unroll 6
         for (int i = 0; i < N; i++) {
             const bool in = i >= w->i0 && i < w->i1 && j >= w->j0 && j < w->j1;
             d[i] = in ? MLOAD(mask, w->x + (w->at + i * w->row + j * w->col) + channel) : ZERO;

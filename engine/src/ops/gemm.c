@@ -142,7 +142,14 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
  * are read in place. Many rows: a is laid out per task, so tasks take several panels. OpenBLAS
  * (nr = 1) gets fixed blocks of zero-padded rows instead, because its bits change with the shape.
  */
-enum { FEW_ROWS = OP_FC_FEW_ROWS, NARROW = 64, WIDE = 256, BLAS_ROWS = 16, BLAS_COLS = 512 };
+enum {
+    FEW_ROWS = OP_FC_FEW_ROWS,
+    NARROW = 64,
+    WIDE = 256,
+    SHALLOW = 128,
+    BLAS_ROWS = 16,
+    BLAS_COLS = 512
+};
 
 typedef struct cut {
     size_t panels, row_block, row_blocks, col_blocks, part, lda;
@@ -165,9 +172,12 @@ static cut cut_product(const dims *d, const krn_gemm *krn)
     c.padded = krn->nr == 1 && krn->run;
     c.in_place = !c.padded && (d->ta || d->m <= FEW_ROWS);
     c.part = op_min(krn->kc, d->k);
-    c.row_block = c.padded ? BLAS_ROWS : krn->mc;
+    /* few products for each value of y, as in the gradient of weights: y's rows are written from
+     * end to end */
+    const bool shallow = !c.padded && d->ta && d->k <= SHALLOW;
+    c.row_block = c.padded ? BLAS_ROWS : shallow ? krn->mr : krn->mc;
     c.row_blocks = (d->m + c.row_block - 1) / c.row_block;
-    const size_t width = c.padded ? BLAS_COLS : d->m <= FEW_ROWS ? NARROW : WIDE;
+    const size_t width = c.padded ? BLAS_COLS : shallow ? d->n : d->m <= FEW_ROWS ? NARROW : WIDE;
     c.col_blocks = (d->n + width - 1) / width;
     c.lda = op_lda(c.part);
     return c;

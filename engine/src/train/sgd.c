@@ -23,6 +23,11 @@ prelu_status tr_chunks_make(prelu_trainer *t, prelu_err *err)
     return PRELU_OK;
 }
 
+const float *tr_gradient(const prelu_trainer *t, const tr_param *p)
+{
+    return t->one_pass ? prelu_session_output(t->session, p->output) : t->gradient + p->offset;
+}
+
 typedef struct accumulate_args {
     prelu_trainer *t;
     float factor;
@@ -58,11 +63,15 @@ static void finite_task(void *ctx, size_t task, int worker)
 {
     prelu_trainer *t = ctx;
     const tr_chunk *c = &t->chunks[task];
-    const float *g = t->gradient + t->params[c->param].offset;
+    const tr_param *p = &t->params[c->param];
     float sum[16] = {0}; /* 0 * inf and 0 * NaN are NaN and stay so */
     float all = 0;
     size_t i = c->begin;
     (void)worker;
+    t->finite[task] = 1;
+    if (p->output < 0)
+        return;
+    const float *g = tr_gradient(t, p);
     for (; i + 16 <= c->end; i += 16)
         for (size_t k = 0; k < 16; k++)
             sum[k] += 0.0f * g[i + k];
@@ -97,12 +106,12 @@ static void update_task(void *ctx, size_t task, int worker)
     const tr_param *p = &t->params[c->param];
     const float momentum = t->o.momentum, lr = a->lr;
     const float decay = p->role == PRELU_ROLE_WEIGHT ? t->o.weight_decay : 0.0f;
-    const float *restrict g = t->gradient + p->offset;
     float *restrict v = t->velocity + p->offset;
     float *restrict w = t->weights + p->offset;
     (void)worker;
     if (p->output < 0)
         return;
+    const float *restrict g = tr_gradient(t, p);
     if (t->o.nesterov) {
         for (size_t i = c->begin; i < c->end; i++) {
             float slope = g[i] + decay * w[i], step = momentum * v[i] + slope;

@@ -199,7 +199,9 @@ static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_
     if (!isfinite(loss))
         return prelu_fail(err, PRELU_E_FORMAT, "step %llu: the loss is not finite (lower --lr?)",
                           (unsigned long long)t->steps + 1);
-    tr_accumulate(t, share, begin == 0);
+    t->one_pass = n == all;
+    if (!t->one_pass)
+        tr_accumulate(t, share, begin == 0);
     add_statistics(t, n, share);
     r->loss += loss * ((double)n / (double)all);
     r->correct += count_correct(t, labels + begin, n);
@@ -220,6 +222,7 @@ prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views, const
         if (labels[i] < 0 || labels[i] >= t->classes)
             return prelu_fail(err, PRELU_E_ARG, "label %d of %d classes", labels[i], t->classes);
     memset(t->batch_statistics, 0, t->norm_total * sizeof(float));
+    t->one_pass = false;
     for (size_t i = 0; i < passes; i++) {
         /* passes of even size: BatchNorm would suffer from a last one of few pictures */
         size_t begin = i * n / passes, end = (i + 1) * n / passes;

@@ -46,6 +46,8 @@ struct prelu_trainer {
     /* blocks of `total` and `norm_total` floats; gaps between parameters are zero */
     size_t total, norm_total;
     float *weights, *velocity, *gradient;
+    bool one_pass;           /* nothing was added up: a step's gradients are the plan's outputs, and
+                                `gradient` is not used */
     float *statistics;       /* running */
     float *batch_statistics; /* sums over the micro-batches of one step */
     uint8_t *finite;         /* one per chunk */
@@ -69,6 +71,9 @@ prelu_status tr_build(prelu_trainer *t, const prelu_graph *net, prelu_value logi
 
 /** Gradient blocks: t->gradient = (first ? 0 : t->gradient) + factor * outputs. sgd.c */
 void tr_accumulate(prelu_trainer *t, float factor, bool first);
+/** A parameter's, which the loss depends on: of one pass over a step's pictures it is used where
+ * the plan left it. */
+const float *tr_gradient(const prelu_trainer *t, const tr_param *p);
 /** E_FORMAT naming the first parameter whose gradient is not finite. */
 prelu_status tr_check_finite(prelu_trainer *t, prelu_err *err);
 /** v = momentum * v + g + decay * w; w -= lr * v. */
