@@ -15,7 +15,7 @@
 #include <time.h>
 
 enum { K = 192, ROUNDS = 25, CALLS = 4000 }; /* f32: 14 x 192 + 192 x 32 floats are 35 KB */
-#define STREAM ((size_t)64 << 20)           /* floats: 256 MB */
+#define STREAM ((size_t)64 << 20)            /* floats: 256 MB */
 
 typedef struct bench {
     const krn_table *krn;
