@@ -23,7 +23,9 @@ typedef struct srv_model {
     char group[2][2];              /* addresses that name batches: [dense][average] */
     prelu_rate rate;               /* measured at start */
     prelu_mode order[PRELU_MODES]; /* most accurate first, for mode auto */
-    _Atomic int64_t drift; /* measured / predicted time of runs, smoothed, in 1/1024; 0 = not yet */
+    /* Smoothed over the runs; 0 = not yet: their time for views as a part of that by `rate`, and
+     * head_ms of the rate. */
+    _Atomic int64_t drift_ppm, head_ns;
     _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */
 } srv_model;
 

@@ -492,13 +492,12 @@ static void fill_runs(request *r, srv_task *t)
     for (size_t i = 0; i < t->n_runs; i++) {
         srv_run *run = &t->runs[i];
         const prelu_model *m = r->entry->members[i]->model;
-        prelu_work work;
         run->model = r->entry->members[i];
         run->test = known ? tests[i] : r->tests[i];
         run->work.units = known ? prelu_test_units(&run->test, m, info.width, info.height) : 1;
-        if (known &&
-            prelu_test_work(&work, &run->test, m, info.width, info.height, &ignored) == PRELU_OK)
-            run->predicted_ms = prelu_rate_ms(&run->model->rate, &work);
+        if (!known || prelu_test_work(&run->computes, &run->test, m, info.width, info.height,
+                                      &ignored) != PRELU_OK)
+            run->computes = (prelu_work){.units = 0};
     }
 }
 

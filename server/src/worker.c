@@ -272,24 +272,36 @@ static totals totals_of(srv_run *const *runs, size_t n)
     return all;
 }
 
-/* How far the prediction was off: what a loaded machine takes is not what it took at start. */
+static void smooth(_Atomic int64_t *old, double now)
+{
+    const int64_t a = atomic_load(old), b = (int64_t)(now * 1e6) + 1;
+    atomic_store(old, a ? a + (b - a) / 8 : b);
+}
+
+/* What a run says about the rate: on a loaded machine it is not what it was at start. Views correct
+ * all of it, whole pictures what their head takes. */
 static void learn(srv_model *m, srv_run *const *runs, size_t n, double ms)
 {
-    double predicted = 0;
-    for (size_t i = 0; i < n; i++)
-        predicted += runs[i]->predicted_ms;
-    if (predicted <= 0)
-        return;
-    const int64_t off = (int64_t)(fmin(ms / predicted, 1000) * 1024) + 1;
-    const int64_t old = atomic_load(&m->drift);
-    atomic_store(&m->drift, old ? old + (off - old) / 8 : off);
+    const prelu_rate rate = srv_model_rate(m);
+    prelu_work all = {.units = 0};
+    for (size_t i = 0; i < n; i++) {
+        all.units += runs[i]->computes.units;
+        all.head += runs[i]->computes.head;
+        all.passes += runs[i]->computes.passes;
+    }
+    if (all.head > 0)
+        smooth(&m->head_ns, prelu_rate_head(&rate, &all, ms));
+    else if (all.units > 0 && m->rate.unit_ms > 0)
+        smooth(&m->drift_ppm, fmin(ms / prelu_rate_ms(&m->rate, &all), 1000));
 }
 
 prelu_rate srv_model_rate(const srv_model *m)
 {
-    const int64_t drift = atomic_load(&m->drift);
-    const double f = drift ? (double)drift / 1024 : 1;
-    return (prelu_rate){m->rate.unit_ms * f, m->rate.pass_ms * f};
+    const int64_t drift = atomic_load(&m->drift_ppm), head = atomic_load(&m->head_ns);
+    const double f = drift ? (double)drift * 1e-6 : 1;
+    return (prelu_rate){.unit_ms = m->rate.unit_ms * f,
+                        .head_ms = head ? (double)head * 1e-6 : m->rate.head_ms * f,
+                        .pass_ms = m->rate.pass_ms * f};
 }
 
 double srv_workers_prepare_ms(const srv_workers *w, int width, int height)
@@ -553,7 +565,8 @@ typedef struct warm_up {
     prelu_err err;
 } warm_up;
 
-/* A gray picture of crop size, twice: the second run's time is the first guess of a unit's. */
+/* A gray picture of crop size, and once more to measure: the time is the first guess of a unit's.
+ */
 static prelu_status warm_model(slot *s, srv_model *m, prelu_err *err)
 {
     int crop = m->model->preprocess.crop;
@@ -569,13 +582,15 @@ static prelu_status warm_model(slot *s, srv_model *m, prelu_err *err)
                    .model = m,
                    .prepared = {.views = &view, .n_views = 1, .n_rows = 1}},
             *one = &run;
-    prelu_status st = PRELU_OK;
-    for (int i = 0; i < 2 && !st; i++) {
-        atomic_store(&m->unit_ns, 0);
-        st = run_views(s, &one, 1, err);
-    }
+    prelu_session **dense = &s->dense[m->index];
+    prelu_status st = run_views(s, &one, 1, err);
     prelu_free(gray);
-    return st ? st : prelu_rate_measure(&m->rate, s->session[m->index], m->model, err);
+    if (!st && m->dense)
+        st = prelu_session_create(dense, m->dense, s->w->pool, 0, err);
+    if (!st)
+        st = prelu_rate_measure(&m->rate, s->session[m->index], *dense, m->model, err);
+    atomic_store(&m->unit_ns, (int64_t)((m->rate.unit_ms + m->rate.pass_ms) * 1e6));
+    return st;
 }
 
 static void warm_up_job(void *ctx)

@@ -18,7 +18,7 @@ typedef struct srv_run {
     srv_work work; /* its units are to be filled in: prelu_test_units */
     srv_model *model;
     prelu_test test;     /* resolved */
-    double predicted_ms; /* of the run alone, by the rate at start; 0 = not known */
+    prelu_work computes; /* all 0: not known */
 
     /* The workers' own. */
     struct srv_task *task;

@@ -222,6 +222,40 @@ static void test_resolve(void **state)
     whole_free(&w);
 }
 
+/* The ten views are what ten centre requests on the cut-out views give, bit for bit. */
+static void test_ten_centers(void **state)
+{
+    enum { CROP = 32, STRIDE = CROP * 3 };
+    whole w = whole_new();
+    uint64_t seed = check_seed();
+    prelu_image img = check_random_picture(&seed, 70, 51);
+    uint8_t pixels[CROP * STRIDE];
+    const prelu_image cut = {pixels, CROP, CROP, STRIDE};
+    prelu_prepared p = {.n_images = 0}, one = {.n_images = 0};
+    prelu_err err = {0};
+    float all[10 * 10], alone[10];
+    (void)state;
+    check_ok(prelu_model_prepare_image(&p, w.m, &ten, &img, NULL, &err), &err);
+    check_ok(prelu_views_run(w.s, p.views, 10, PRELU_AVERAGE_PROB, 10, all, 10, &err), &err);
+    w.m->preprocess.resize = CROP; /* a cut-out view is not resized again */
+    for (int i = 0; i < 10; i++) {
+        const prelu_view *v = &p.views[i];
+        for (int y = 0; y < CROP; y++)
+            for (int x = 0; x < CROP; x++)
+                memcpy(pixels + y * STRIDE + x * 3,
+                       v->data + (size_t)y * v->stride + 3 * (size_t)(v->mirror ? CROP - 1 - x : x),
+                       3);
+        check_ok(prelu_model_prepare_image(&one, w.m, &center, &cut, NULL, &err), &err);
+        check_ok(prelu_views_run(w.s, one.views, 1, PRELU_AVERAGE_PROB, 10, alone, 1, &err), &err);
+        assert_memory_equal(alone, all + (size_t)i * 10, sizeof alone);
+        prelu_prepared_deinit(&one);
+    }
+    assert_memory_not_equal(all, all + 50, 10 * sizeof *all); /* the mirrored ones are others */
+    prelu_prepared_deinit(&p);
+    prelu_image_deinit(&img);
+    whole_free(&w);
+}
+
 /* A picture of crop size: its one window and the mirrored one are the centre view and its mirror,
  * bit for bit, for SPP's maximum does not round. */
 static void test_dense_one_window(void **state)
@@ -480,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_views_run),
         cmocka_unit_test(test_test_text),
         cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_ten_centers),
         cmocka_unit_test(test_dense_one_window),
         cmocka_unit_test(test_multiscale),
         cmocka_unit_test(test_dense_limits),

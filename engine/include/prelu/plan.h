@@ -46,6 +46,7 @@ int prelu_plan_find_output(const prelu_plan *plan, const char *name);
 typedef struct prelu_plan_cost {
     size_t rows; /* of output 0: 1, or the windows of a dense plan */
     double macs; /* multiply-accumulates of convolutions and fc layers */
+    double head; /* those of a dense plan's head, which runs on every window */
 } prelu_plan_cost;
 /** @return as prelu_graph_infer. Thread-safe. */
 PRELU_MUST_CHECK prelu_status prelu_plan_measure(const prelu_plan *plan, int64_t h, int64_t w,

@@ -291,6 +291,7 @@ static prelu_status measure(const prelu_plan *plan, int64_t h, int64_t w, prelu_
         for (int i = 0; i < g->n_nodes; i++) {
             const double n = prelu_node_macs(g, i, shapes);
             out->macs += n;
+            out->head += i >= plan->head ? n : 0;
             if (macs)
                 macs[i] = n;
         }
