@@ -323,9 +323,10 @@ static void test_refused(void **state)
     prelu_value x = begin(&g, picture), y;
     (void)state;
     refused(g, add_trunk(g, x), "'concat'"); /* no head */
-    x = begin(&g, picture);                  /* a mean picture */
+    x = begin(&g, picture);                  /* a mean picture, but not of the input */
+    y = small_node(g, "Relu", "pixels", &x, 1, NULL, 0);
     y = small_node(g, "Sub", "picture",
-                   (prelu_value[]){x, R("m", 100, 130, {4, {1, 3, CROP, CROP}})}, 2, NULL, 0);
+                   (prelu_value[]){y, R("m", 100, 130, {4, {1, 3, CROP, CROP}})}, 2, NULL, 0);
     y = add_trunk(g, y);
     refused(g, add_head(g, y, MEAN), "'picture'");
     x = begin(&g, picture); /* squeeze and excitation */
@@ -339,13 +340,76 @@ static void test_refused(void **state)
     refused(g, add_head(g, y, SPP), "'columns'");
 }
 
+/* The net behind a mean (1,3,h,w), or with `flat` (3,h,w). */
+static prelu_graph *mean_net(const float *mean, int64_t h, int64_t w, bool flat)
+{
+    prelu_graph *g;
+    prelu_err err = {0};
+    prelu_value x = begin(&g, (prelu_shape){4, {-1, 3, -1, -1}}), m;
+    const prelu_shape shape = flat ? (prelu_shape){3, {3, h, w}} : (prelu_shape){4, {1, 3, h, w}};
+    check_ok(prelu_graph_constant(g, "mean.picture", PRELU_F32, &shape, mean, true, PRELU_ROLE_NONE,
+                                  &m, &err),
+             &err);
+    x = small_node(g, "Sub", "picture", (prelu_value[]){x, m}, 2, NULL, 0);
+    x = add_head(g, add_trunk(g, x), SPP);
+    const prelu_value prob = small_node(g, "Softmax", "prob", &x, 1, NULL, 0);
+    check_ok(prelu_graph_output(g, prob, &err), &err);
+    check_ok(prelu_graph_output(g, x, &err), &err);
+    return g;
+}
+
+static size_t run_mean(const float *mean, int64_t side, bool flat, bool dense,
+                       const prelu_view *view, float *out)
+{
+    prelu_graph *g = mean_net(mean, side, side, flat), *d = NULL;
+    prelu_err err = {0};
+    if (dense)
+        check_ok(prelu_graph_dense(&d, g, CROP, CROP, &err), &err);
+    runner r = runner_of(dense ? d : g, NULL, NULL);
+    const size_t rows = run(&r, view, 1, out);
+    runner_end(&r);
+    if (dense)
+        prelu_graph_destroy(&g);
+    return rows;
+}
+
+/* A mean picture is stretched: of the training size it keeps every bit, and an even one is the mean
+ * by channel at any size. */
+static void test_mean_picture(void **state)
+{
+    enum { H = 41, W = 57, PIXELS = CROP * CROP };
+    static float mean[3 * PIXELS], even[3 * PIXELS];
+    static float want[MAX_ROWS * CLASSES], got[MAX_ROWS * CLASSES];
+    const float colour[3] = {103, 116, 123};
+    uint64_t seed = check_seed();
+    prelu_view small, large;
+    uint8_t *px = small_views(&small, 1, CROP, CROP, 3), *more = small_views(&large, 1, H, W, 4);
+    (void)state;
+    for (int i = 0; i < 3 * PIXELS; i++) {
+        mean[i] = (float)check_random_int(&seed, 80, 140);
+        even[i] = colour[i / PIXELS];
+    }
+    for (int flat = 0; flat < 2; flat++) {
+        assert_int_equal(run_mean(mean, CROP, flat, true, &small, got), 1);
+        assert_int_equal(run_mean(mean, CROP, flat, false, &small, want), 1);
+        assert_memory_equal(got, want, CLASSES * sizeof *got);
+        assert_int_equal(run_mean(even, CROP, flat, false, &small, want), 1);
+        assert_memory_not_equal(got, want, CLASSES * sizeof *got);
+        const size_t rows = run_mean(even, CROP, flat, true, &large, got);
+        assert_int_equal(run_mean(colour, 1, flat, true, &large, want), rows);
+        for (size_t i = 0; i < rows * CLASSES; i++)
+            check_near(got[i], want[i], 1e-5);
+    }
+    free(px);
+    free(more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_brute_force),
-        cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_too_small),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_brute_force),  cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_too_small),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mean_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,8 +128,9 @@ PRELU_MUST_CHECK prelu_status prelu_graph_clone(prelu_graph **out, const prelu_g
  * follows its last feature map - SPP, global pooling, or flatten and fc - runs on every window that
  * has the size which that map has for a picture of h x w, stride 1. Outputs keep their numbers and
  * get a row for each window: picture by picture, windows row by row. A picture of h x w has one.
+ * A mean picture that is subtracted from the input is stretched to the size of each picture.
  *  @return E_UNSUPPORTED when trunk and head cannot be told apart, or a node of the trunk does not
- *  mean the same on a larger map (global pooling beside the main path, a mean picture): the text
+ *  mean the same on a larger map (global pooling beside the main path): the text
  *  names it. */
 PRELU_MUST_CHECK prelu_status prelu_graph_dense(prelu_graph **out, const prelu_graph *src,
                                                 int64_t h, int64_t w, prelu_err *err);

@@ -123,10 +123,10 @@ static bool is_spread(const prelu_shape *s)
 /* Does the node mean the same on a larger map, place by place? */
 static bool slides(const slide *s, const prelu_node *n)
 {
-    static const char *const any[] = {"Conv", "MaxPool",     "AveragePool", "BatchNormalization",
-                                      "Relu", "LeakyRelu",   "Identity",    "Sigmoid",
-                                      "Clip", "HardSigmoid", "HardSwish",   "Dropout",
-                                      "LRN",  "Pad"};
+    static const char *const any[] = {
+        "Conv",      "MaxPool", "AveragePool", "BatchNormalization", "Relu",      "LeakyRelu",
+        "Identity",  "Sigmoid", "Clip",        "HardSigmoid",        "HardSwish", "Dropout",
+        "SubWarped", "LRN",     "Pad"};
     static const char *const spread[] = {"PRelu", "Add", "Sub", "Mul", "Div", "Sum"};
     if (s->shapes[n->out[0]].rank != 4 || s->shapes[n->in[0]].rank != 4)
         return false;
@@ -305,6 +305,32 @@ static prelu_status reorder(const slide *s, prelu_err *err)
     return PRELU_OK;
 }
 
+/* A mean picture that is subtracted from the input is stretched to the size of what comes. */
+static prelu_status warp_mean(slide *s, prelu_value input, prelu_err *err)
+{
+    const prelu_shape *x = &s->shapes[input];
+    for (int i = 0; i < s->head; i++) {
+        prelu_node *n = &s->g->nodes[i];
+        if (!is_op(n, "Sub") || n->in[0] != input || !s->g->values[n->in[1]].is_constant)
+            continue;
+        const prelu_value_info mean = s->g->values[n->in[1]];
+        const int rank = mean.shape.rank;
+        prelu_shape shape = {4, {1, 1, 1, 1}};
+        char name[256];
+        if (rank < 3 || rank > 4 || is_spread(&mean.shape))
+            continue;
+        for (int d = 0; d < rank; d++)
+            shape.dim[4 - rank + d] = mean.shape.dim[d];
+        if (shape.dim[0] != 1 || memcmp(shape.dim + 1, x->dim + 1, 3 * sizeof *x->dim) != 0)
+            continue;
+        snprintf(name, sizeof name, "%.200s.warped", mean.name);
+        n->op = op_find("SubWarped")->name;
+        return prelu_graph_constant(s->g, name, mean.dtype, &shape, mean.data, false, mean.role,
+                                    &n->in[1], err);
+    }
+    return PRELU_OK;
+}
+
 static prelu_status convert(slide *s, int64_t h, int64_t w, prelu_shape *shapes, prelu_err *err)
 {
     const prelu_value input = first_input(s->g);
@@ -316,6 +342,7 @@ static prelu_status convert(slide *s, int64_t h, int64_t w, prelu_shape *shapes,
                                 err));
     s->shapes = shapes;
     PRELU_TRY(find_head(s, input, err));
+    PRELU_TRY(warp_mean(s, input, err));
     PRELU_TRY(check_trunk(s, err));
     PRELU_TRY(slide_head(s, err));
     PRELU_TRY(reorder(s, err));
