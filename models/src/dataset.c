@@ -158,7 +158,9 @@ static int find_class(const mdl_dataset *d, const char *id)
 
 /* ---- labels.txt ---- */
 
-static prelu_status label_line(mdl_dataset *d, char *line, int number, prelu_err *err)
+/* @param lines    counts those that say something; @param matched  those of a class of ours. */
+static prelu_status label_line(mdl_dataset *d, char *line, int number, int *lines, int *matched,
+                               prelu_err *err)
 {
     size_t len = strlen(line);
     while (len && strchr(" \t\r", line[len - 1]))
@@ -173,6 +175,8 @@ static prelu_status label_line(mdl_dataset *d, char *line, int number, prelu_err
     *label++ = 0;
     label += strspn(label, " \t");
     int c = find_class(d, line);
+    ++*lines;
+    *matched += c >= 0;
     if (c < 0) /* a list of more classes than these is fine */
         return PRELU_OK;
     if (!is_utf8(label))
@@ -186,14 +190,17 @@ static prelu_status parse_labels(mdl_dataset *d, char *text, size_t len, prelu_e
 {
     if (memchr(text, 0, len))
         return prelu_fail(err, PRELU_E_FORMAT, "%s/labels.txt: holds a zero byte", d->dir);
-    int number = 1;
+    int number = 1, lines = 0, matched = 0;
     for (char *line = text; *line; number++) {
         char *end = strchr(line, '\n');
         if (end)
             *end = 0;
-        PRELU_TRY(label_line(d, line, number, err));
+        PRELU_TRY(label_line(d, line, number, &lines, &matched, err));
         line = end ? end + 1 : line + strlen(line);
     }
+    if (lines && !matched)
+        return prelu_fail(err, PRELU_E_FORMAT, "%s/labels.txt names none of the class folders",
+                          d->dir);
     return PRELU_OK;
 }
 

@@ -99,6 +99,7 @@ def test_fits_measures_and_writes_a_model(data, tmp_path):
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     assert epochs[-1]["val_top1"] >= 0.9 and epochs[-1]["val_images"] == 40
     config = json.load(open(f"{out}.run/config.json"))
+    assert all(0 <= e["waited_s"] <= e["seconds"] + 0.1 for e in epochs)
     assert config["arch"] == "cifar" and config["seed"] == 3 and len(config["data_sha256"]) == 64
     p = run("eval", "--model", out, "--data", data, "--mode", "center,10view", "--json")
     results = json.loads(p.stdout)["results"]
@@ -162,6 +163,32 @@ def test_interrupted_and_resumed_is_unbroken(data, whole, tmp_path, number, code
     assert cut.exists()
 
 
+def test_killed_and_resumed_loses_nothing(data, whole, tmp_path):
+    """SIGKILL at random moments; every part goes on from a whole checkpoint, and the end has the
+    bits of an unbroken run. PRELU_KILLS=20 is the campaign."""
+    cut = tmp_path / "cut.onnx"
+    args = [TRAIN, "fit", *TINY, "--data", data, "--epochs", "60", "--out", str(cut), "--resume",
+            "--checkpoint-minutes", "0.0001", "--quiet"]
+    random = np.random.default_rng(int(os.environ.get("PRELU_SEED", "1")))
+    kills, reached = 0, 0
+    while kills < int(os.environ.get("PRELU_KILLS", "3")):
+        p = subprocess.Popen(args)
+        while p.poll() is None and not os.path.exists(f"{cut}.run/checkpoint"):
+            time.sleep(0.001)
+        try:
+            p.wait(random.uniform(0, 0.3))
+            break  # it was over sooner
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+        kills += 1
+        steps = state(f"{cut}.run")[0]
+        assert steps >= reached, "a checkpoint went back"
+        reached = steps
+    fit(data, cut, "--epochs", 60, "--resume")
+    assert state(f"{cut}.run") == state(f"{whole}.run")
+
+
 def test_a_damaged_picture_is_skipped_and_named(tmp_path):
     data = make_data(tmp_path / "data", classes=2)
     (tmp_path / "data/train/class0/bad.jpg").write_bytes(b"no JPEG")
@@ -197,6 +224,11 @@ def test_data_that_cannot_be_trained_on(tmp_path, data):
         os.makedirs(tmp_path / f"bad/train/{c}")
         (tmp_path / f"bad/train/{c}/1.jpg").write_bytes(b"x")
     assert fit(tmp_path / "bad", out, expect=65).stderr
+    some = make_data(tmp_path / "some", classes=2, train=1)
+    os.makedirs(f"{some}/train/nothing")
+    assert "nothing has no pictures" in fit(some, out, expect=65).stderr
+    (tmp_path / "some/labels.txt").write_text("cat a cat\n")
+    assert "labels.txt" in fit(some, out, expect=65).stderr
     (tmp_path / "idx").mkdir()
     (tmp_path / "idx/train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + b"\xff" * 12)
     (tmp_path / "idx/train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\1" + b"\0" * 4)

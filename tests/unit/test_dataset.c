@@ -91,6 +91,8 @@ static void refuses_what_is_no_data_set(void **state)
     data_folder_jpeg(&folder, "train/a/1.jpg", 8, 6, 0, 1);
     write_text("labels.txt", "a\n");
     check_fails(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), PRELU_E_FORMAT, &err);
+    write_text("labels.txt", "cat a cat\ndog a dog\n");
+    check_fails(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), PRELU_E_FORMAT, &err);
     write_text("labels.txt", "a \xc0\xaf\n"); /* overlong */
     check_fails(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), PRELU_E_FORMAT, &err);
     write_text("labels.txt", "a caf\xc3\xa9\n");

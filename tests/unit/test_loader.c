@@ -46,12 +46,13 @@ static mdl_loader *open_loader(prelu_pool *pool, size_t cache_bytes, size_t batc
 {
     prelu_err err = {0};
     mdl_loader *l = NULL;
-    mdl_loader_options o = {.data = data,
-                            .pool = pool,
-                            .batch = batch,
-                            .augment = {CROP, CROP, 24, true, 9},
-                            .cache_bytes = cache_bytes,
-                            .bad = on_bad};
+    mdl_loader_options o = {
+        .data = data,
+        .pool = pool,
+        .batch = batch,
+        .augment = {.crop = CROP, .scale_min = CROP, .scale_max = 24, .flip = true, .seed = 9},
+        .cache_bytes = cache_bytes,
+        .bad = on_bad};
     check_ok(mdl_loader_create(&l, &o, &err), &err);
     return l;
 }
@@ -164,7 +165,10 @@ static void memory_that_fails_is_no_damaged_picture(void **state)
         mdl_loader *l = NULL;
         mdl_batch b;
         mdl_loader_options o = {
-            .data = data, .batch = 4, .augment = {CROP, CROP, 24, true, 9}, .cache_bytes = 4000};
+            .data = data,
+            .batch = 4,
+            .augment = {.crop = CROP, .scale_min = CROP, .scale_max = 24, .flip = true, .seed = 9},
+            .cache_bytes = 4000};
         assert_true(nth < 500);
         memset(&err, 0, sizeof err);
         prelu_alloc_fail_from(nth);

@@ -181,6 +181,15 @@ static void a_step_that_blows_up_changes_nothing(void **state)
     assert_memory_equal(velocity, t->velocity, len);
     assert_memory_equal(statistics, t->statistics, norms);
     assert_int_equal(prelu_trainer_steps(t), 1);
+    /* one weight that no layer before it feeds: its own layer is named */
+    for (int i = 0; i < t->n_params; i++)
+        memset(t->weights + t->params[i].offset, 0, t->params[i].count * sizeof(float));
+    for (int i = 0; i < t->n_params; i++)
+        if (!strcmp(t->params[i].name, "conv2.weight"))
+            t->weights[t->params[i].offset] = NAN;
+    assert_int_equal(prelu_trainer_step(t, views, labels, NET_BATCH, 0.1f, NULL, &err),
+                     PRELU_E_FORMAT);
+    assert_non_null(strstr(err.text, "first in conv2 "));
     prelu_trainer_destroy(&t);
     free(weights);
     free(velocity);

@@ -81,8 +81,8 @@ static prelu_status copy_constant(builder *b, prelu_value v, prelu_role role)
         return PRELU_OK;
     if (role == PRELU_ROLE_NONE)
         role = info->role;
-    PRELU_TRY(prelu_graph_constant(b->g, info->name, info->dtype, &info->shape, info->data, false,
-                                   role, &b->map[v], b->err));
+    PRELU_TRY(prelu_graph_constant(b->g, info->name, info->dtype, &info->shape, info->data,
+                                   !is_trained(role), role, &b->map[v], b->err));
     return is_trained(role) ? add_param(b, v, role) : PRELU_OK;
 }
 
@@ -324,6 +324,7 @@ prelu_status tr_build(prelu_trainer *t, const prelu_graph *net, prelu_value logi
         st = copy_net(&b, &labels);
     if (!st && !t->n_params)
         st = prelu_fail(err, PRELU_E_ARG, "trainer: the network has no parameters to train");
+    t->n_forward = b.g ? b.g->n_nodes : 0;
     if (!st)
         st = add_loss(&b, logits, labels);
     if (!st)
@@ -331,8 +332,7 @@ prelu_status tr_build(prelu_trainer *t, const prelu_graph *net, prelu_value logi
     if (!st)
         st = plan(&b);
 out:
-    if (b.g)
-        prelu_graph_destroy(&b.g);
+    t->graph = b.g;
     prelu_free(b.map);
     prelu_free(b.needed);
     prelu_free(b.outputs);

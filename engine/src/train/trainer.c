@@ -125,6 +125,8 @@ void prelu_trainer_destroy(prelu_trainer **tp)
         return;
     prelu_session_destroy(&t->session);
     prelu_plan_destroy(&t->plan);
+    if (t->graph)
+        prelu_graph_destroy(&t->graph);
     for (int i = 0; i < t->n_params; i++)
         prelu_free(t->params[i].name);
     for (int i = 0; i < t->n_norms; i++)
@@ -187,18 +189,20 @@ static size_t count_correct(const prelu_trainer *t, const int32_t *labels, size_
 static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
                          size_t begin, size_t n, size_t all, prelu_step_result *r, prelu_err *err)
 {
-    float share = (float)((double)n / (double)all);
+    const float share = (float)((double)n / (double)all);
+    /* the position keeps passes of one step apart; Dropout mixes the bits */
+    const uint64_t seed = t->o.seed + t->steps * 0x9e3779b97f4a7c15u + begin * 0xd1342543de82ef95u;
     prelu_session *s = t->session;
     PRELU_TRY(prelu_session_reshape(s, (int64_t)n, t->o.height, t->o.width, err));
     PRELU_TRY(prelu_session_set_views(s, views + begin, n, err));
     PRELU_TRY(prelu_session_set_input(s, 1, labels + begin, n, err));
-    /* the position keeps passes of one step apart; Dropout mixes the bits */
-    prelu_session_seed(s, t->o.seed + t->steps * 0x9e3779b97f4a7c15u + begin * 0xd1342543de82ef95u);
+    prelu_session_seed(s, seed);
     PRELU_TRY(prelu_session_run(s, err));
     double loss = prelu_session_output(s, TR_OUTPUT_LOSS)[0];
     if (!isfinite(loss))
-        return prelu_fail(err, PRELU_E_FORMAT, "step %llu: the loss is not finite (lower --lr?)",
-                          (unsigned long long)t->steps + 1);
+        return prelu_fail(err, PRELU_E_FORMAT,
+                          "step %llu: the loss is not finite, first in %.80s (lower --lr?)",
+                          (unsigned long long)t->steps + 1, tr_blame(t, views + begin, n, seed));
     t->one_pass = n == all;
     if (!t->one_pass)
         tr_accumulate(t, share, begin == 0);

@@ -36,6 +36,8 @@ typedef struct tr_chunk {
 struct prelu_trainer {
     prelu_trainer_options o;
     prelu_pool *pool;
+    prelu_graph *graph; /* of training; its first n_forward nodes are the network */
+    int n_forward;
     prelu_plan *plan;
     prelu_session *session;
     tr_param *params;
@@ -76,6 +78,9 @@ void tr_accumulate(prelu_trainer *t, float factor, bool first);
 const float *tr_gradient(const prelu_trainer *t, const tr_param *p);
 /** E_FORMAT naming the first parameter whose gradient is not finite. */
 prelu_status tr_check_finite(prelu_trainer *t, prelu_err *err);
+/** Where a pass that gave no finite loss went wrong: the name of the first layer whose output is
+ * not finite, run again with all of them kept; "the loss" if all are. blame.c */
+const char *tr_blame(prelu_trainer *t, const prelu_view *views, size_t n, uint64_t seed);
 /** v = momentum * v + g + decay * w; w -= lr * v. */
 void tr_update(prelu_trainer *t, float lr);
 prelu_status tr_chunks_make(prelu_trainer *t, prelu_err *err);

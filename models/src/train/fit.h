@@ -45,6 +45,7 @@ typedef struct fit_figures {
     double train_loss, train_top1, val_top1, val_top5;
     uint64_t val_images, val_skipped;
     double images_per_s;
+    double waited_s; /* of the epoch, for pictures */
 } fit_figures;
 
 typedef struct fit {

@@ -88,10 +88,10 @@ static void log_epoch(fit *f, double lr, double seconds)
     train_run_log(&f->run,
                   "{\"event\":\"epoch\",\"epoch\":%llu,\"lr\":%.6g,\"train_loss\":%.6f,"
                   "\"train_top1\":%.6f%s,\"images\":%llu,\"skipped\":%llu,\"images_per_s\":%.1f,"
-                  "\"seconds\":%.1f}",
+                  "\"waited_s\":%.2f,\"seconds\":%.1f}",
                   (unsigned long long)f->at.epoch + 1, lr, l->train_loss, l->train_top1, val,
                   (unsigned long long)f->at.images, (unsigned long long)f->at.skipped,
-                  l->images_per_s, seconds);
+                  l->images_per_s, l->waited_s, seconds);
     train_progress_line(&f->bar, false,
                         "epoch %llu/%lld: loss %.4f, train top-1 %.2f%%%s, %.0f images/s",
                         (unsigned long long)f->at.epoch + 1, (long long)f->o.epochs, l->train_loss,
@@ -113,7 +113,9 @@ static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
     mdl_batch batch;
     prelu_step_result r = {0};
     char more[64];
+    double before = train_now_ms();
     PRELU_TRY(mdl_loader_next(f->loader, &batch, err));
+    f->last.waited_s += (train_now_ms() - before) / 1e3;
     uint64_t wanted =
         (uint64_t)f->o.batch < f->train->n_pictures ? (uint64_t)f->o.batch : f->train->n_pictures;
     *lr =
@@ -152,6 +154,7 @@ static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
     size_t steps = mdl_loader_steps(f->loader);
     double start = train_now_ms();
     uint64_t images = f->at.images;
+    f->last.waited_s = 0;
     begin_epoch(f, steps);
     while (f->at.step < steps) {
         double before = train_now_ms();

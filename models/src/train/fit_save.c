@@ -256,7 +256,8 @@ static prelu_status parse_position(fit *f, const char *s, prelu_err *err)
                             .val_skipped = get_count(s, "val_skipped", &good),
                             .images_per_s = get_number(s, "images_per_s", &good)};
     if (!good || f->at.step > mdl_loader_steps(f->loader))
-        return prelu_fail(err, PRELU_E_FORMAT, "%s: its position is damaged", f->run.checkpoint);
+        return prelu_fail(err, PRELU_E_FORMAT, "%s: its position is damaged, or of another version",
+                          f->run.checkpoint);
     return PRELU_OK;
 }
 

@@ -10,6 +10,24 @@
 #define STATISTICS_SAMPLE 5000
 #define SMALL_CROP 64 /* below: a net for small pictures, whose jitter begins at the crop */
 
+/* A class that is never shown would be a unit that is only ever pushed down. */
+static prelu_status check_classes(const mdl_dataset *d, prelu_err *err)
+{
+    int missing = 0;
+    bool *seen = prelu_calloc((size_t)d->n_classes, sizeof *seen);
+    if (!seen)
+        return prelu_fail(err, PRELU_E_NOMEM, "%d classes", d->n_classes);
+    for (size_t i = 0; i < d->n_pictures; i++)
+        seen[d->pictures[i].label] = true;
+    while (missing < d->n_classes && seen[missing])
+        missing++;
+    prelu_free(seen);
+    if (missing < d->n_classes)
+        return prelu_fail(err, PRELU_E_FORMAT, "%s/train: class %s has no pictures", d->dir,
+                          d->classes[missing].id);
+    return PRELU_OK;
+}
+
 static prelu_status open_data(fit *f, prelu_err *err)
 {
     prelu_err none = {0};
@@ -18,6 +36,7 @@ static prelu_status open_data(fit *f, prelu_err *err)
     if (f->train->n_classes < 2)
         return prelu_fail(err, PRELU_E_FORMAT, "%s/train has one class (%s); training needs two",
                           f->o.data, f->train->classes[0].id);
+    PRELU_TRY(check_classes(f->train, err));
     st = mdl_dataset_open_like(&f->val, "val", f->train, &none);
     if (st && st != PRELU_E_NOTFOUND)
         return prelu_fail(err, st, "%s", none.text);
