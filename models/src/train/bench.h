@@ -19,4 +19,9 @@ typedef struct train_benchmark {
  *  b->runs steps. */
 PRELU_MUST_CHECK prelu_status train_bench_step(const train_benchmark *b, double *images_per_s,
                                                prelu_err *err);
+
+/** bench --loader: images per second that the loader alone gives from DIR's train pictures,
+ * decoding each (no cache), resizing and cutting as fit does; over b->runs batches. */
+PRELU_MUST_CHECK prelu_status train_bench_loader(const train_benchmark *b, const char *dir,
+                                                 double *images_per_s, prelu_err *err);
 #endif

@@ -130,7 +130,7 @@ static void print_text(const train_benchmark *b, const result *r)
            b->m->arch ? b->m->arch : "model", b->batch, b->height, b->width, b->threads,
            prelu_precision_name(b->precision), prelu_cpu_text());
     if (r->images_per_s > 0)
-        printf("one SGD step: %.4g images/s\n", r->images_per_s);
+        printf("%.4g images/s\n", r->images_per_s);
     else
         printf("%.4g ms per image (median of %" PRId64 " runs, least %.4g), %.4g GFLOP/s\n", ms,
                b->runs, r->least_ms / (double)b->batch, 2 * r->macs / ms / 1e6);
@@ -227,12 +227,14 @@ static prelu_status run(const train_args *a, int *exit_code, prelu_err *err)
 {
     train_benchmark b = {.m = NULL};
     result r = {.by_layer = train_flag(a, "layers"), .json = train_flag(a, "json")};
+    const char *loader = train_text(a, "loader", NULL);
     prelu_status st = prepare(&b, a, &r, err);
     (void)exit_code;
-    if (!st && !train_flag(a, "train"))
+    if (!st && !loader && !train_flag(a, "train")) {
         st = measure(&b, &r, err);
-    else if (!st) {
-        st = train_bench_step(&b, &r.images_per_s, err);
+    } else if (!st) {
+        st = loader ? train_bench_loader(&b, loader, &r.images_per_s, err)
+                    : train_bench_step(&b, &r.images_per_s, err);
         if (!st)
             report(&b, &r, NULL, NULL);
     }
@@ -251,6 +253,7 @@ static const train_option options[] = {
     {"threads", "N", "compute threads (default: all)", false},
     {"runs", "R", "timed runs (default 10)", false},
     {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
+    {"loader", "DIR", "time the loader alone on DIR/train instead", false},
     {"train", NULL, "time an SGD step, in fp32, instead", false},
     {"layers", NULL, "the time of each layer too", false},
     {"json", NULL, "print JSON", false},
