@@ -385,6 +385,13 @@ def test_a_terminal_gets_a_bar(data, tmp_path):
     assert "wrote" in text.split("\r\x1b[K")[-1]
 
 
+def test_the_loader_alone_is_timed(data):
+    args = ["bench", "--arch", "cifar", "--width", 0.25, "--loader", data, "--batch", 20, "--runs", 8]
+    p = run(*args, "--size", "16x16", "--json")
+    assert json.loads(p.stdout)["images_per_s"] > 0
+    assert "squares" in run(*args, "--size", "16x18", expect=64).stderr
+
+
 def test_eval_matches_folders_by_name(data, tmp_path):
     out = tmp_path / "m.onnx"
     fit(data, out, "--epochs", 6)
