@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* madvise, SCHED_IDLE */
+#define _DEFAULT_SOURCE /* madvise */
 #include "registry.h"
 #include "fingerprint.h"
 #include "prelu/log.h"
@@ -6,10 +6,10 @@
 #include "query.h"
 #include "timer.h"
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define BUNDLED "cifar10.onnx"
@@ -239,9 +239,9 @@ static void *hash_all(void *ctx)
     return NULL;
 }
 
-static void *hash_idly(void *ctx)
+static void *hash_nicely(void *ctx)
 {
-    (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &(struct sched_param){0});
+    (void)setpriority(PRIO_PROCESS, 0, 10); /* on Linux, of this thread */
     return hash_all(ctx);
 }
 
@@ -255,7 +255,7 @@ static prelu_status start_hashing(srv_registry *r, prelu_err *err)
         hash_all(r);
         return PRELU_OK;
     }
-    const int e = pthread_create(&r->hasher, NULL, hash_idly, r);
+    const int e = pthread_create(&r->hasher, NULL, hash_nicely, r);
     r->hashing = e == 0;
     return e ? prelu_fail(err, prelu_status_from_errno(e), "a thread: %s", strerror(e)) : PRELU_OK;
 }
