@@ -30,7 +30,7 @@ typedef struct slot {
 
 struct mdl_loader {
     mdl_loader_options o;
-    size_t batch, steps;
+    size_t whole, first, batch, steps; /* of the whole batch, batch items from first on */
     slot slots[2];
     int current; /* slot that mdl_loader_next fills or waits for */
     uint64_t epoch, step;
@@ -168,7 +168,7 @@ static void slot_start(mdl_loader *l, slot *s, uint64_t epoch, uint64_t step)
         l->order_known = true;
     }
     for (size_t i = 0; i < l->batch; i++)
-        s->items[i].picture = l->order[step * l->batch + i];
+        s->items[i].picture = l->order[step * l->whole + l->first + i];
     s->epoch = epoch;
     s->step = step;
     s->started = true;
@@ -261,16 +261,21 @@ prelu_status mdl_loader_create(mdl_loader **out, const mdl_loader_options *optio
     if (!l)
         return nomem(err, sizeof *l);
     l->o = *options;
-    l->batch = options->batch < n ? options->batch : n;
-    l->steps = n / l->batch;
+    l->whole = options->batch < n ? options->batch : n;
+    l->steps = n / l->whole;
+    l->batch = l->whole;
+    if (options->parts) {
+        l->first = l->whole * options->part / options->parts;
+        l->batch = l->whole * (options->part + 1) / options->parts - l->first;
+    }
     l->order = prelu_calloc(n, sizeof *l->order);
     l->cache = prelu_calloc(n, sizeof *l->cache);
     l->bad = prelu_calloc(n, 1);
-    l->views = prelu_calloc(l->batch, sizeof *l->views);
-    l->labels = prelu_calloc(l->batch, sizeof *l->labels);
+    l->views = prelu_calloc(l->batch + 1, sizeof *l->views);
+    l->labels = prelu_calloc(l->batch + 1, sizeof *l->labels);
     for (int i = 0; i < 2; i++) {
         l->slots[i].loader = l;
-        l->slots[i].items = prelu_calloc(l->batch, sizeof(item));
+        l->slots[i].items = prelu_calloc(l->batch + 1, sizeof(item));
     }
     l->locks = !pthread_mutex_init(&l->mutex, NULL) && !pthread_cond_init(&l->idle, NULL);
     if (!l->order || !l->cache || !l->bad || !l->views || !l->labels || !l->slots[0].items ||

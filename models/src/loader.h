@@ -16,6 +16,8 @@ typedef struct mdl_loader_options {
     const mdl_dataset *data; /* borrowed */
     prelu_pool *pool;        /* borrowed; NULL works in the caller only */
     size_t batch;            /* 1.. ; clipped to the number of pictures */
+    /* of each batch only part `part` of `parts`, for several processes; parts 0 = all of it */
+    size_t part, parts;
     mdl_augment augment;
     size_t cache_bytes;
     mdl_loader_bad_fn *bad; /* may be NULL */

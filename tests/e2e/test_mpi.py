@@ -1,10 +1,15 @@
 """prelu-train-mpi under mpirun: several processes give what one gives, and none waits for a dead one."""
 import json
 import os
+import pathlib
 import shutil
+import signal
 import subprocess
+import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import BIN
 from test_eval import MODEL, data, evaluate  # noqa: F401
@@ -77,3 +82,97 @@ def test_failures_end_all(mpirun, data, tmp_path):  # noqa: F811
 def test_one_process_needs_no_mpirun(data, run_program):  # noqa: F811
     p = run_program("prelu-train-mpi", "eval", "--model", MODEL, "--data", data, "--csv", env={**os.environ, **ENVIRONMENT})
     assert p.returncode == 0 and p.stdout.startswith("mode,images")
+
+
+def draw_set(root):
+    """A few pictures of two classes that can be told apart."""
+    rng = np.random.default_rng(7)
+    for split, n in (("train", 33), ("val", 7)):
+        for c in (0, 1):
+            (root / split / f"c{c}").mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 120, (20, 20, 3))
+                pixels[10 * c:10 * c + 10] += 100
+                Image.fromarray(pixels.astype(np.uint8)).save(root / split / f"c{c}" / f"{i:02}.jpg")
+    return root
+
+
+# A pass of 8 pictures is what batch normalization sees in one process and in two.
+FIT = ["--arch", "cifar", "--width", "0.25", "--crop", "16", "--resize", "18", "--batch", "16",
+       "--micro-batch", "8", "--lr", "0.01", "--threads", "1"]
+
+
+def curve(run_folder):
+    with open(f"{run_folder}/log.jsonl") as f:
+        return [e for e in map(json.loads, f) if e["event"] == "epoch"]
+
+
+def constants(run_program, model, folder):
+    """The model's answers to fixed pictures: all its parameters take part in them."""
+    x = np.random.default_rng(9).integers(0, 256, (4, 3, 16, 16), dtype=np.uint8)
+    np.save(folder / "x.npy", x)
+    p = run_program("prelu-train", "run", "--model", model, "--input", folder / "x.npy", "--precision", "fp32",
+                    "--output", f"logits={folder / 'y.npy'}")
+    assert p.returncode == 0, p.stderr
+    return np.load(folder / "y.npy")
+
+
+def test_fit(mpirun, run_program, tmp_path):
+    """Two processes go the way of one, up to the order of sums; a killed one leaves a whole
+    checkpoint, and the run goes on from it, in any number of processes, to the same end."""
+    flags = ["--data", draw_set(tmp_path / "data"), *FIT, "--epochs", 3]
+    p = run_program("prelu-train", "fit", *flags, "--out", tmp_path / "one.onnx")
+    assert p.returncode == 0, p.stderr
+    p = mpirun("-np", 2, PROGRAM, "fit", *flags, "--out", tmp_path / "two.onnx")
+    one, two = curve(tmp_path / "one.onnx.run"), curve(tmp_path / "two.onnx.run")
+    assert len(one) == len(two) == 3
+    for a, b in zip(one, two):
+        for key in ("images", "skipped", "val_images", "lr"):
+            assert a[key] == b[key]
+        assert b["train_loss"] == pytest.approx(a["train_loss"], rel=1e-3)
+    y = [constants(run_program, tmp_path / f"{n}.onnx", tmp_path) for n in ("one", "two")]
+    assert np.abs(y[0] - y[1]).max() <= 1e-2 * np.abs(y[0]).max()
+    # the same command again gives the same bits
+    mpirun("-np", 2, PROGRAM, "fit", *flags, "--out", tmp_path / "again.onnx")
+    assert (constants(run_program, tmp_path / "again.onnx", tmp_path) == y[1]).all()
+
+
+def read_gone(path):
+    """A file that may be gone by now."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def test_fit_dead_rank(mpirun, run_program, tmp_path):
+    flags = ["--data", draw_set(tmp_path / "data"), *FIT, "--out", tmp_path / "m.onnx", "--epochs"]
+    mpirun("-np", 2, PROGRAM, "fit", *flags, 1)
+    before = (tmp_path / "m.onnx.run" / "checkpoint").read_bytes()
+    p = subprocess.Popen(["mpirun", "-np", "2", *map(str, [PROGRAM, "fit", *flags, 100000, "--resume"])],
+                         env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 100
+        while (tmp_path / "m.onnx.run" / "checkpoint").read_bytes() == before:
+            assert p.poll() is None and time.monotonic() < until
+            time.sleep(0.01)
+        ranks = [status.parent.name for status in pathlib.Path("/proc").glob("[0-9]*/status")
+                 if f"PPid:\t{p.pid}\n" in read_gone(status) and "prelu-train" in read_gone(status)]
+        assert len(ranks) == 2
+        os.kill(int(ranks[1]), signal.SIGKILL)
+        p.communicate(timeout=100)
+        assert p.returncode != 0
+    finally:
+        p.kill()
+        p.wait()
+    # whole, and good for one process too
+    p = run_program("prelu-train", "fit", *flags, 1, "--resume")
+    assert p.returncode == 0, p.stderr
+    assert "resumed at epoch" in p.stderr and (tmp_path / "m.onnx").exists()
+
+
+def test_fit_refusals(mpirun, tmp_path):
+    flags = [PROGRAM, "fit", "--data", draw_set(tmp_path / "data"), *FIT, "--epochs", 1, "--out", tmp_path / "m.onnx"]
+    p = mpirun("-np", 1, *flags, ":", "-np", 1, *flags, "--seed", 3, code=64)
+    assert "command line of process 1" in p.stderr
+    assert not (tmp_path / "m.onnx.run").exists()

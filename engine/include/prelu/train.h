@@ -41,6 +41,22 @@ PRELU_MUST_CHECK prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_v
  * the same value numbers); constants become owned copies. */
 PRELU_MUST_CHECK prelu_status prelu_trainer_export(const prelu_trainer *t, prelu_graph *net,
                                                    prelu_err *err);
+/** A step whose pictures are spread over processes, each with a trainer of its own that began
+ * alike.
+ */
+typedef struct prelu_step_share {
+    size_t first, all; /* pictures of the processes before this one, and of all; all > 0 */
+    /** Sum x[0..n-1] over the processes, in place, to the same bits on each. */
+    prelu_status (*sum)(void *ctx, float *x, size_t n, prelu_err *err);
+    void *ctx;
+} prelu_step_share;
+/** This process' part of such a step; n may be 0. Gradients and batch statistics are summed over
+ * the processes before the update; result->loss and correct are this part's summands.
+ *  @return also what `sum` returns. After a failure the processes are no longer alike. */
+PRELU_MUST_CHECK prelu_status prelu_trainer_step_shared(prelu_trainer *t, const prelu_view *views,
+                                                        const int32_t *labels, size_t n,
+                                                        const prelu_step_share *share, float lr,
+                                                        prelu_step_result *result, prelu_err *err);
 /** Steps taken. */
 uint64_t prelu_trainer_steps(const prelu_trainer *t);
 

@@ -185,13 +185,15 @@ static size_t count_correct(const prelu_trainer *t, const int32_t *labels, size_
     return correct;
 }
 
-/* Forward and backward over pictures begin..begin+n-1 of a step's `all`. */
+/* Forward and backward over pictures begin..begin+n-1 of a step's part. */
 static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
-                         size_t begin, size_t n, size_t all, prelu_step_result *r, prelu_err *err)
+                         size_t begin, size_t n, const prelu_step_share *step, prelu_step_result *r,
+                         prelu_err *err)
 {
-    const float share = (float)((double)n / (double)all);
-    /* the position keeps passes of one step apart; Dropout mixes the bits */
-    const uint64_t seed = t->o.seed + t->steps * 0x9e3779b97f4a7c15u + begin * 0xd1342543de82ef95u;
+    const float share = (float)((double)n / (double)step->all);
+    /* the place in the whole step keeps its passes apart; Dropout mixes the bits */
+    const uint64_t seed =
+        t->o.seed + t->steps * 0x9e3779b97f4a7c15u + (step->first + begin) * 0xd1342543de82ef95u;
     prelu_session *s = t->session;
     PRELU_TRY(prelu_session_reshape(s, (int64_t)n, t->o.height, t->o.width, err));
     PRELU_TRY(prelu_session_set_views(s, views + begin, n, err));
@@ -203,11 +205,11 @@ static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_
         return prelu_fail(err, PRELU_E_FORMAT,
                           "step %llu: the loss is not finite, first in %.80s (lower --lr?)",
                           (unsigned long long)t->steps + 1, tr_blame(t, views + begin, n, seed));
-    t->one_pass = n == all;
+    t->one_pass = n == step->all && !step->sum; /* what is summed must be in one place */
     if (!t->one_pass)
         tr_accumulate(t, share, begin == 0);
     add_statistics(t, n, share);
-    r->loss += loss * ((double)n / (double)all);
+    r->loss += loss * ((double)n / (double)step->all);
     r->correct += count_correct(t, labels + begin, n);
     return PRELU_OK;
 }
@@ -215,10 +217,19 @@ static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_
 prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
                                 size_t n, float lr, prelu_step_result *result, prelu_err *err)
 {
+    const prelu_step_share whole = {.all = n};
+    return prelu_trainer_step_shared(t, views, labels, n, &whole, lr, result, err);
+}
+
+prelu_status prelu_trainer_step_shared(prelu_trainer *t, const prelu_view *views,
+                                       const int32_t *labels, size_t n,
+                                       const prelu_step_share *share, float lr,
+                                       prelu_step_result *result, prelu_err *err)
+{
     prelu_step_result r = {0};
     size_t micro = t->o.micro_batch ? (size_t)t->o.micro_batch : n;
     size_t passes = n ? (n + micro - 1) / micro : 0;
-    if (!n)
+    if (!share->all)
         return prelu_fail(err, PRELU_E_ARG, "trainer: a step on no pictures");
     if (!(lr >= 0 && lr < INFINITY))
         return prelu_fail(err, PRELU_E_ARG, "learning rate %g", (double)lr);
@@ -230,7 +241,13 @@ prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views, const
     for (size_t i = 0; i < passes; i++) {
         /* passes of even size: BatchNorm would suffer from a last one of few pictures */
         size_t begin = i * n / passes, end = (i + 1) * n / passes;
-        PRELU_TRY(pass(t, views, labels, begin, end - begin, n, &r, err));
+        PRELU_TRY(pass(t, views, labels, begin, end - begin, share, &r, err));
+    }
+    if (!n)
+        memset(t->gradient, 0, t->total * sizeof(float));
+    if (share->sum) {
+        PRELU_TRY(share->sum(share->ctx, t->gradient, t->total, err));
+        PRELU_TRY(share->sum(share->ctx, t->batch_statistics, t->norm_total, err));
     }
     PRELU_TRY(tr_check_finite(t, err));
     tr_update(t, lr);

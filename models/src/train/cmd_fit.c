@@ -1,5 +1,6 @@
 /* prelu-train fit: train a network on a folder of labelled pictures. */
 #include "command.h"
+#include "dist.h"
 #include "fit.h"
 #include "prelu/mem.h"
 #include "stop.h"
@@ -112,7 +113,10 @@ static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t
     PRELU_TRY(train_double(a, "checkpoint-minutes", 0, 1e6, 5, &o->checkpoint_minutes, err));
     PRELU_TRY(parse_rates(o, a, err));
     PRELU_TRY(parse_geometry(o, a, err));
-    o->quiet = train_flag(a, "quiet");
+    o->quiet = train_flag(a, "quiet") || train_dist_rank();
+    if (o->batch < train_dist_size())
+        return prelu_fail(err, PRELU_E_ARG, "--batch %lld for %d processes", (long long)o->batch,
+                          train_dist_size());
     o->resume = train_flag(a, "resume");
     int n = snprintf(run, run_len, "%s.run", o->out);
     if (n < 0 || (size_t)n >= run_len)

@@ -108,7 +108,7 @@ static prelu_status check_processes(const train_command *c, int argc, char *cons
     FILE *f;
     if (train_dist_size() == 1)
         return PRELU_OK;
-    if (c != &train_eval) /* the one that shares its work out */
+    if (c != &train_eval && c != &train_fit) /* they share their work out */
         return prelu_fail(err, PRELU_E_UNSUPPORTED, "%s runs in one process, not %d", c->name,
                           train_dist_size());
     f = open_memstream(&line, &len);

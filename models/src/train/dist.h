@@ -28,6 +28,11 @@ PRELU_MUST_CHECK prelu_status train_dist_same(const char *what, const void *data
  *  number. */
 PRELU_MUST_CHECK prelu_status train_dist_gather(const void *mine, size_t len, void *all,
                                                 size_t all_len, prelu_err *err);
+/** All: the sum over all processes, in place; the same bits on each. */
+void train_dist_sum_floats(float *x, size_t n);
+void train_dist_sum_doubles(double *x, size_t n);
+/** All: the sum of the n of lower ranks. */
+size_t train_dist_before(size_t n);
 /** All: on every process the number of bytes that all have. */
 size_t train_dist_total(size_t len);
 #endif

@@ -114,3 +114,27 @@ prelu_status train_dist_gather(const void *mine, size_t len, void *all, size_t a
     }
     return PRELU_OK;
 }
+
+/* Summed on one process and handed out, so that no algorithm of MPI's choosing can give the
+ * processes different bits. */
+static void sum(void *x, size_t n, MPI_Datatype type, size_t size)
+{
+    for (size_t at = 0; at < n; at += PIECE / 8) {
+        const int count = (int)(n - at < PIECE / 8 ? n - at : PIECE / 8);
+        void *piece = (uint8_t *)x + at * size;
+        MPI_Reduce(train_dist_rank() ? piece : MPI_IN_PLACE, piece, count, type, MPI_SUM, 0,
+                   MPI_COMM_WORLD);
+        MPI_Bcast(piece, count, type, 0, MPI_COMM_WORLD);
+    }
+}
+
+void train_dist_sum_floats(float *x, size_t n) { sum(x, n, MPI_FLOAT, sizeof *x); }
+
+void train_dist_sum_doubles(double *x, size_t n) { sum(x, n, MPI_DOUBLE, sizeof *x); }
+
+size_t train_dist_before(size_t n)
+{
+    uint64_t mine = n, before = 0;
+    MPI_Exscan(&mine, &before, 1, MPI_UINT64_T, MPI_SUM, MPI_COMM_WORLD);
+    return train_dist_rank() ? (size_t)before : 0;
+}

@@ -42,3 +42,21 @@ prelu_status train_dist_gather(const void *mine, size_t len, void *all, size_t a
 }
 
 size_t train_dist_total(size_t len) { return len; }
+
+void train_dist_sum_floats(float *x, size_t n)
+{
+    (void)x;
+    (void)n;
+}
+
+void train_dist_sum_doubles(double *x, size_t n)
+{
+    (void)x;
+    (void)n;
+}
+
+size_t train_dist_before(size_t n)
+{
+    (void)n;
+    return 0;
+}

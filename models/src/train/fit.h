@@ -64,6 +64,7 @@ typedef struct fit {
     int micro_batch;           /* really used */
     fit_position at;
     fit_figures last;
+    bool stopped;         /* asked to stop, and all processes know */
     double saved_ms;      /* when the checkpoint was written */
     prelu_err save_error; /* of the last checkpoint; clear if it was written */
 } fit;

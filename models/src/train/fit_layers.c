@@ -1,6 +1,7 @@
 /* What the layers of the net in training do: the signal that they pass forward and back, the mean
  * response of its activations, its slopes. Lines of the run's log. */
 #define _POSIX_C_SOURCE 200809L
+#include "dist.h"
 #include "figures.h"
 #include "fit.h"
 #include "prelu/log.h"
@@ -276,6 +277,8 @@ void train_fit_log_layers(fit *f, uint64_t epoch, bool probed)
     probe p = {.f = f};
     char *line = NULL;
     size_t len = 0;
+    if (train_dist_rank())
+        return;
     prelu_status st = prelu_trainer_export(f->trainer, f->model->graph, &err);
     if (!st && probed)
         st = probe_net(&p, &err);

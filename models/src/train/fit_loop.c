@@ -1,3 +1,4 @@
+#include "dist.h"
 #include "figures.h"
 #include "fit.h"
 #include "prelu/mem.h"
@@ -32,45 +33,76 @@ static bool on_val(void *ctx, const train_result *r)
     return !train_stopped();
 }
 
+/* Every process judges its share; the records of all come to process 0, their counts to each. */
+static prelu_status gather(fit *f, const train_record *mine, size_t n, train_result *r, bool last,
+                           prelu_err *err)
+{
+    const size_t all = f->val->n_pictures;
+    double counts[] = {(double)r->images, (double)r->top1, (double)r->top5, (double)r->skipped};
+    train_record *records = train_dist_rank() ? NULL : prelu_calloc(all, sizeof *records);
+    prelu_status st = records || train_dist_rank()
+                          ? PRELU_OK
+                          : prelu_fail(err, PRELU_E_NOMEM, "fit: %zu records", all);
+    if (!st)
+        st = train_dist_gather(mine, n * sizeof *mine, records, all * sizeof *records, err);
+    if (!st && records && last)
+        st = train_fit_log_val(f, records, err);
+    prelu_free(records);
+    train_dist_sum_doubles(counts, 4);
+    *r = (train_result){(uint64_t)counts[0], (uint64_t)counts[1], (uint64_t)counts[2],
+                        (uint64_t)counts[3]};
+    return st;
+}
+
+static prelu_status judge(fit *f, prelu_session *session, train_result *r, bool last,
+                          prelu_err *err)
+{
+    const size_t all = f->val->n_pictures, size = (size_t)train_dist_size();
+    const size_t first = all * (size_t)train_dist_rank() / size;
+    const size_t n = all * ((size_t)train_dist_rank() + 1) / size - first;
+    const train_member member = {.model = f->model, .session = session};
+    train_record *mine = prelu_calloc(n + 1, sizeof *mine);
+    if (!mine)
+        return prelu_fail(err, PRELU_E_NOMEM, "fit: %zu records", n);
+    const train_evaluation e = {.members = &member,
+                                .n_members = 1,
+                                .n_tests = 1, /* center */
+                                .pool = f->pool,
+                                .data = f->val,
+                                .first = first,
+                                .n = n,
+                                .records = mine,
+                                .progress = on_val,
+                                .ctx = f};
+    train_progress_begin(&f->bar, stderr, f->o.quiet, "val", 0, n);
+    prelu_status st = train_dist_agree(train_evaluate(&e, r, NULL, err), err);
+    train_progress_end(&f->bar);
+    if (!st)
+        st = gather(f, mine, n, r, last, err);
+    prelu_free(mine);
+    return st;
+}
+
 static prelu_status measure(fit *f, bool last, prelu_err *err)
 {
     prelu_plan *plan = NULL;
     prelu_session *session = NULL;
     train_result r = {0};
-    train_record *records = prelu_calloc(f->val->n_pictures, sizeof *records);
-    if (!records)
-        return prelu_fail(err, PRELU_E_NOMEM, "fit: %zu records", f->val->n_pictures);
     prelu_status st = prelu_trainer_export(f->trainer, f->model->graph, err);
     if (!st)
         st = prelu_model_plan(&plan, f->model, PRELU_PRECISION_FP32, f->pool, err);
     if (!st)
         st = prelu_session_create(&session, plan, f->pool, 0, err);
-    if (!st) {
-        train_member member = {.model = f->model, .session = session};
-        train_evaluation e = {.members = &member,
-                              .n_members = 1,
-                              .n_tests = 1, /* center */
-                              .pool = f->pool,
-                              .data = f->val,
-                              .n = f->val->n_pictures,
-                              .records = records,
-                              .progress = on_val,
-                              .ctx = f};
-        train_progress_begin(&f->bar, stderr, f->o.quiet, "val", 0, f->val->n_pictures);
-        st = train_evaluate(&e, &r, NULL, err);
-        train_progress_end(&f->bar);
-    }
+    if (!st)
+        st = judge(f, session, &r, last, err);
     if (!st) {
         f->last.val_images = r.images;
         f->last.val_skipped = r.skipped;
-        f->last.val_top1 = r.images ? (double)r.top1 / (double)r.images : 0;
-        f->last.val_top5 = r.images ? (double)r.top5 / (double)r.images : 0;
+        f->last.val_top1 = train_fraction(r.top1, r.images);
+        f->last.val_top5 = train_fraction(r.top5, r.images);
     }
-    if (!st && last)
-        st = train_fit_log_val(f, records, err);
     prelu_session_destroy(&session);
     prelu_plan_destroy(&plan);
-    prelu_free(records);
     return st;
 }
 
@@ -108,10 +140,41 @@ static void begin_epoch(fit *f, size_t steps)
     train_progress_begin(&f->bar, stderr, f->o.quiet, what, f->at.step * batch, steps * batch);
 }
 
+static prelu_status sum_floats(void *ctx, float *x, size_t n, prelu_err *err)
+{
+    (void)ctx;
+    (void)err;
+    train_dist_sum_floats(x, n);
+    return PRELU_OK;
+}
+
+/* This process' part of a step, with the sums of all: pictures, loss, right answers. */
+static prelu_status shared_step(fit *f, const mdl_batch *batch, double lr, size_t *images,
+                                prelu_step_result *r, prelu_err *err)
+{
+    const prelu_step_share share = {.first = train_dist_before(batch->n),
+                                    .all = train_dist_total(batch->n),
+                                    .sum = train_dist_size() > 1 ? sum_floats : NULL};
+    double sums[3];
+    *images = share.all;
+    if (share.all)
+        PRELU_TRY(prelu_trainer_step_shared(f->trainer, batch->views, batch->labels, batch->n,
+                                            &share, (float)lr, r, err));
+    sums[0] = r->loss;
+    sums[1] = (double)r->correct;
+    sums[2] = train_stopped();
+    train_dist_sum_doubles(sums, 3);
+    r->loss = sums[0];
+    r->correct = (size_t)sums[1];
+    f->stopped = sums[2] > 0;
+    return PRELU_OK;
+}
+
 static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
 {
     mdl_batch batch;
     prelu_step_result r = {0};
+    size_t images;
     char more[64];
     double before = train_now_ms();
     PRELU_TRY(mdl_loader_next(f->loader, &batch, err));
@@ -120,14 +183,12 @@ static prelu_status one_step(fit *f, size_t steps, double *lr, prelu_err *err)
         (uint64_t)f->o.batch < f->train->n_pictures ? (uint64_t)f->o.batch : f->train->n_pictures;
     *lr =
         train_fit_lr(&f->o, (double)f->at.epoch + (double)f->at.step / (double)steps, f->at.drops);
-    if (batch.n)
-        PRELU_TRY(prelu_trainer_step(f->trainer, batch.views, batch.labels, batch.n, (float)*lr, &r,
-                                     err));
+    PRELU_TRY(shared_step(f, &batch, *lr, &images, &r, err));
     f->at.step++;
-    f->at.loss_sum += r.loss * (double)batch.n;
-    f->at.images += batch.n;
+    f->at.loss_sum += r.loss * (double)images;
+    f->at.images += images;
     f->at.correct += r.correct;
-    f->at.skipped += wanted - batch.n;
+    f->at.skipped += wanted - images;
     snprintf(more, sizeof more, "loss %.3f top-1 %.1f%% lr %.2g", r.loss,
              f->at.images ? 100 * (double)f->at.correct / (double)f->at.images : 0.0, *lr);
     train_progress_update(&f->bar, f->at.step * wanted, more);
@@ -160,7 +221,7 @@ static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
         double before = train_now_ms();
         PRELU_TRY(one_step(f, steps, lr, err));
         f->at.seconds += (train_now_ms() - before) / 1e3;
-        if (train_stopped())
+        if (f->stopped)
             return stop_here(f, err);
         if (f->o.checkpoint_minutes > 0 && f->at.step < steps &&
             train_now_ms() - f->saved_ms > f->o.checkpoint_minutes * 60e3)

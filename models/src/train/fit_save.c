@@ -1,5 +1,6 @@
 /* What a run leaves behind: config.json, the checkpoint's own text, the model with its metadata. */
 #define _POSIX_C_SOURCE 200809L
+#include "dist.h"
 #include "fit.h"
 #include "model_private.h"
 #include "prelu/cpu.h"
@@ -119,6 +120,8 @@ prelu_status train_fit_write_config(fit *f, prelu_err *err)
 {
     text t;
     char *config = NULL;
+    if (train_dist_rank())
+        return PRELU_OK;
     PRELU_TRY(text_begin(&t, err));
     fputs("{", t.f);
     put_recipe(t.f, f);
@@ -175,6 +178,8 @@ void train_fit_checkpoint(fit *f)
 {
     char *extra = NULL, quoted[1024];
     prelu_err err = {0};
+    if (train_dist_rank())
+        return; /* the processes hold the same; one writes */
     prelu_status st = position_text(f, &extra, &err);
     if (!st)
         st = prelu_checkpoint_save(f->trainer, f->run.checkpoint, extra, &err);
@@ -324,6 +329,8 @@ static prelu_status set_training(fit *f, prelu_err *err)
 
 prelu_status train_fit_write_model(fit *f, prelu_err *err)
 {
+    if (train_dist_rank())
+        return PRELU_OK;
     PRELU_TRY(prelu_trainer_export(f->trainer, f->model->graph, err));
     PRELU_TRY(set_labels(f, err));
     PRELU_TRY(set_training(f, err));

@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "dist.h"
 #include "fit.h"
 #include "model_private.h"
 #include "transfer.h"
@@ -55,7 +56,8 @@ static prelu_status open_data(fit *f, prelu_err *err)
 static prelu_status digest_data(fit *f, prelu_err *err)
 {
     const mdl_dataset *sets[2] = {f->train, f->val};
-    return mdl_dataset_digest(sets, f->val ? 2 : 1, f->pool, f->digest, err);
+    PRELU_TRY(mdl_dataset_digest(sets, f->val ? 2 : 1, f->pool, f->digest, err));
+    return train_dist_same("the data", f->digest, sizeof f->digest, err);
 }
 
 /* Does the model know the data's classes, in the data's order? */
@@ -143,6 +145,7 @@ static prelu_status make_trainer(fit *f, prelu_err *err)
 {
     size_t batch =
         (size_t)f->o.batch < f->train->n_pictures ? (size_t)f->o.batch : f->train->n_pictures;
+    batch = (batch + (size_t)train_dist_size() - 1) / (size_t)train_dist_size();
     int micro =
         f->o.micro_batch && (size_t)f->o.micro_batch < batch ? (int)f->o.micro_batch : (int)batch;
     for (;;) {
@@ -181,6 +184,8 @@ static prelu_status make_loader(fit *f, prelu_err *err)
     mdl_loader_options o = {.data = f->train,
                             .pool = f->pool,
                             .batch = (size_t)f->o.batch,
+                            .part = (size_t)train_dist_rank(),
+                            .parts = (size_t)train_dist_size(),
                             .augment = {.crop = f->o.crop,
                                         .scale_min = f->o.scale_min,
                                         .scale_max = f->o.scale_max,
@@ -204,7 +209,10 @@ static prelu_status check_schedule(const fit *f, prelu_err *err)
 
 static prelu_status open_run(fit *f, prelu_err *err)
 {
-    PRELU_TRY(train_run_open(&f->run, f->o.run, err));
+    prelu_status st = train_dist_rank() ? PRELU_OK : train_run_open(&f->run, f->o.run, err);
+    PRELU_TRY(train_dist_agree(st, err)); /* the folder is there */
+    if (train_dist_rank())
+        PRELU_TRY(train_run_attach(&f->run, f->o.run, err));
     if (train_run_has_checkpoint(&f->run) && !f->o.resume)
         return prelu_fail(err, PRELU_E_ARG,
                           "%s holds a checkpoint: --resume goes on, --run DIR begins another",

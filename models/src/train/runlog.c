@@ -64,6 +64,14 @@ prelu_status train_run_open(train_run *r, const char *dir, prelu_err *err)
     return st;
 }
 
+prelu_status train_run_attach(train_run *r, const char *dir, prelu_err *err)
+{
+    *r = (train_run){.lock = -1, .log = -1, .dir = prelu_strdup(dir)};
+    if (!r->dir)
+        return prelu_fail(err, PRELU_E_NOMEM, "run: %zu bytes", strlen(dir));
+    return join(&r->checkpoint, dir, "checkpoint", err);
+}
+
 void train_run_close(train_run *r)
 {
     if (r->log >= 0)
@@ -126,6 +134,8 @@ void train_run_log(train_run *r, const char *fmt, ...)
     char line[MAX_LINE];
     va_list ap;
     prelu_err err = {0};
+    if (r->log < 0)
+        return;
     va_start(ap, fmt);
     int n = vsnprintf(line, sizeof line - 1, fmt, ap);
     va_end(ap);

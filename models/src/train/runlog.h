@@ -18,6 +18,8 @@ typedef struct train_run {
  *  @return E_BUSY another process has it; E_NOTFOUND its parent is missing; E_IO, E_PERM, E_NOMEM.
  */
 PRELU_MUST_CHECK prelu_status train_run_open(train_run *r, const char *dir, prelu_err *err);
+/** Know the folder of another process' run without holding it: no lock, log lines go nowhere. */
+PRELU_MUST_CHECK prelu_status train_run_attach(train_run *r, const char *dir, prelu_err *err);
 void train_run_close(train_run *r); /* zeroed with lock = log = -1 is fine */
 bool train_run_has_checkpoint(const train_run *r);
 /** Write a whole file of the folder, atomically. @return E_IO, E_PERM. */
