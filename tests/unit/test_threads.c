@@ -1,7 +1,8 @@
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "check.h"
 #include "prelu/mem.h"
 #include "prelu/threads.h"
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -113,6 +114,34 @@ static void test_bad_arguments(void **state)
     assert_true(prelu_cpu_count() >= 1);
 }
 
+static atomic_int other_masks;
+
+static void count_cpus(void *ctx, size_t i, int worker)
+{
+    cpu_set_t set;
+    (void)i, (void)worker;
+    if (sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) != *(const int *)ctx)
+        atomic_fetch_add(&other_masks, 1);
+}
+
+/* A helper that moved away from its caller may go anywhere again. */
+static void test_helpers_keep_their_cpus(void **state)
+{
+    prelu_pool *pool = NULL;
+    prelu_err err = {0};
+    cpu_set_t set;
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    const int cpus = CPU_COUNT(&set);
+    assert_int_equal(prelu_pool_create(&pool, 2, &err), PRELU_OK);
+    for (int i = 0; i < 50; i++) {
+        prelu_pool_run(pool, 8, count_cpus, (void *)&cpus);
+        usleep(500); /* helpers park */
+    }
+    prelu_pool_destroy(&pool);
+    assert_int_equal(atomic_load(&other_masks), 0);
+}
+
 static void test_failing_allocations(void **state)
 {
     (void)state;
@@ -132,9 +161,9 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_task_once),      cmocka_unit_test(test_parked_threads_help),
-        cmocka_unit_test(test_jobs_with_loops),     cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_each_task_once),          cmocka_unit_test(test_parked_threads_help),
+        cmocka_unit_test(test_jobs_with_loops),         cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_helpers_keep_their_cpus), cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

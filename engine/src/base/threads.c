@@ -44,9 +44,11 @@ struct prelu_pool {
     atomic_int parked;
     atomic_size_t queued;
     atomic_bool stop;
-    pthread_mutex_t lock; /* jobs, parking */
-    pthread_cond_t wake;  /* work for parked threads */
-    pthread_cond_t idle;  /* a waiting caller's helpers are done */
+    bool roomy;            /* there is a CPU for every thread */
+    atomic_int caller_cpu; /* where the last loop was published; -1 = none yet */
+    pthread_mutex_t lock;  /* jobs, parking */
+    pthread_cond_t wake;   /* work for parked threads */
+    pthread_cond_t idle;   /* a waiting caller's helpers are done */
     job *head, **tail;
     int threads;
     pthread_t thread[MAX_THREADS];
@@ -168,6 +170,23 @@ static void park(prelu_pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* The kernel may put a woken thread on its waker's CPU and leave it there until it balances,
+ * milliseconds later; the waker, which does not block, then does all the work alone. So a thread
+ * that wakes there goes elsewhere, and is then free again to go where it likes: the kernel prefers
+ * the CPU that a thread was on. */
+static void part_from_caller(const prelu_pool *p)
+{
+    const int cpu = atomic_load(&p->caller_cpu);
+    cpu_set_t allowed, others;
+    if (!p->roomy || cpu < 0 || sched_getcpu() != cpu ||
+        sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    others = allowed;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        (void)sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 typedef struct start {
     prelu_pool *pool;
     int worker;
@@ -195,6 +214,7 @@ static void *thread_main(void *arg)
             continue;
         }
         park(p);
+        part_from_caller(p);
         last = now_ns();
     }
 }
@@ -211,6 +231,13 @@ static void wake(prelu_pool *p, size_t wanted)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* More CPUs than a cpu_set_t holds count as none: threads then stay where they are put. */
+static bool has_room(int threads)
+{
+    cpu_set_t allowed;
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) >= threads;
+}
+
 prelu_status prelu_pool_create(prelu_pool **out, int threads, prelu_err *err)
 {
     prelu_status st = PRELU_OK;
@@ -221,6 +248,8 @@ prelu_status prelu_pool_create(prelu_pool **out, int threads, prelu_err *err)
     if (!p)
         return prelu_fail(err, PRELU_E_NOMEM, "pool: %zu bytes", sizeof *p);
     p->tail = &p->head;
+    p->roomy = has_room(threads);
+    atomic_init(&p->caller_cpu, -1);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->idle, NULL);
@@ -308,6 +337,7 @@ void prelu_pool_run(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx
             fn(ctx, i, worker);
         return;
     }
+    atomic_store(&pool->caller_cpu, sched_getcpu());
     atomic_store(&s->current, &l);
     wake(pool, tasks - 1);
     work_on(&l, worker);
