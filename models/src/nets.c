@@ -414,10 +414,11 @@ static prelu_status add_fc(net_builder *b, const net_row *row)
 {
     char name[64];
     int64_t units = row->width ? scaled_width(b, row->width) : b->options->classes;
-    prelu_attr trans = PRELU_INT("transB", 1), ratio = PRELU_FLOAT("ratio", (float)row->dropout);
+    prelu_attr trans = PRELU_INT("transB", 1), ratio;
     prelu_shape weights = {2, {units, b->channels}}, bias = {1, {units}};
     prelu_value in[3] = {b->x, PRELU_NONE, PRELU_NONE};
     const char *logits = "logits";
+    const double dropout = b->options->dropout_set ? b->options->dropout : row->dropout;
     double std = fc_std(b, row);
     PRELU_TRY(add_constant(b, row->name, "w", &weights, PRELU_ROLE_WEIGHT, 0, std, &in[1]));
     PRELU_TRY(add_constant(b, row->name, "b", &bias, PRELU_ROLE_BIAS, 0, 0, &in[2]));
@@ -427,8 +428,9 @@ static prelu_status add_fc(net_builder *b, const net_row *row)
     if (!row->width)
         return PRELU_OK;
     PRELU_TRY(add_activation(b, row->name));
-    if (row->dropout <= 0)
+    if (row->dropout <= 0 || dropout <= 0)
         return PRELU_OK;
+    ratio = PRELU_FLOAT("ratio", (float)dropout);
     in[0] = b->x;
     snprintf(name, sizeof name, "%s.dropout", row->name);
     return add_node(b, "Dropout", name, in, 1, &ratio, 1);

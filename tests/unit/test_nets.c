@@ -309,6 +309,28 @@ static void test_activations(void **state)
     }
 }
 
+static void test_dropout(void **state)
+{
+    static const double asked[] = {-1, 0.25, 0}, want[] = {0.5, 0.25, 0};
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        prelu_model *m = build((prelu_net_options){.arch = "A",
+                                                   .activation = PRELU_ACT_PRELU,
+                                                   .shapes_only = true,
+                                                   .dropout = asked[k],
+                                                   .dropout_set = asked[k] >= 0});
+        int found = 0;
+        for (int i = 0; i < m->graph->n_nodes; i++)
+            if (!strcmp(m->graph->nodes[i].op, "Dropout")) {
+                check_near((double)prelu_node_float(&m->graph->nodes[i], "ratio", 0), want[k],
+                           1e-6);
+                found++;
+            }
+        assert_int_equal(found, want[k] > 0 ? 2 : 0);
+        prelu_model_destroy(&m);
+    }
+}
+
 static void test_width(void **state)
 {
     prelu_model *m = build((prelu_net_options){.arch = "A", .width = 0.1, .shapes_only = true});
@@ -345,8 +367,8 @@ int main(void)
         cmocka_unit_test(test_cifar),    cmocka_unit_test(test_init),
         cmocka_unit_test(test_vgg_init), cmocka_unit_test(test_first_step),
         cmocka_unit_test(test_seed),     cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_residual), cmocka_unit_test(test_width),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_residual), cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_width),    cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

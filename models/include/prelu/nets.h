@@ -25,6 +25,8 @@ typedef struct prelu_net_options {
     prelu_activation activation;
     float slope; /* initial a (PReLU, default .25) or fixed a (LReLU); used when slope_set */
     bool slope_set;
+    double dropout; /* ratio behind the fc layers that have one; used when dropout_set, 0 = none */
+    bool dropout_set;
     prelu_init init;
     uint64_t seed;
     const float *mean; /* 3 per-channel means in 0..255, NULL = ImageNet's (cifar: CIFAR-10's) */

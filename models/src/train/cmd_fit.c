@@ -91,8 +91,11 @@ static prelu_status parse_net(fit_options *o, const train_args *a, prelu_err *er
                           o->freeze ? "freeze" : "preprocess");
     if (o->init && o->whiten)
         return prelu_fail(err, PRELU_E_ARG, "--whiten begins a network, --init goes on with one");
-    if (train_text(a, "arch", NULL) || !o->init)
-        return train_net_options(a, &o->net, err);
+    if (train_text(a, "arch", NULL) || !o->init) {
+        PRELU_TRY(train_net_options(a, &o->net, err));
+        o->net.dropout_set = train_text(a, "dropout", NULL) != NULL;
+        return train_double(a, "dropout", 0, 0.99, 0, &o->net.dropout, err);
+    }
     PRELU_TRY(train_int(a, "seed", 0, INT64_MAX, 1, &seed, err));
     o->net.seed = (uint64_t)seed;
     return PRELU_OK;
@@ -171,6 +174,7 @@ static const train_option options[] = {
     {"patience", "N", "plateau: epochs without a better val top-1 before lr / 10 (5)", false},
     {"warmup", "F", "epochs in which lr rises from 0 (default 0)", false},
     {"momentum", "F", "default 0.9", false},
+    {"dropout", "F", "of a new network's fc layers (paper's nets 0.5, cifar 0.3, 0 = none)", false},
     {"weight-decay", "F", "of weights only, never of slopes (default 0.0005)", false},
     {"nesterov", NULL, "momentum looks ahead", false},
     {"whiten", NULL, "the first convolution starts as whitening filters of the data", false},

@@ -112,6 +112,8 @@ static void put_recipe(FILE *out, const fit *f)
             o->warmup, o->momentum, o->weight_decay, o->label_smoothing, o->crop, o->resize,
             o->scale_min, o->scale_max, flip_name(o), o->nesterov ? "true" : "false",
             o->whiten ? "true" : "false", o->colour, o->patience);
+    if (o->net.dropout_set)
+        fprintf(out, "\"dropout\":%g,", o->net.dropout);
     fprintf(out, "\"data_sha256\":\"%s\",\"train_pictures\":%zu,\"val_pictures\":%zu", f->digest,
             f->train->n_pictures, f->val ? f->val->n_pictures : 0);
 }
