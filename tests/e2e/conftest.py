@@ -32,9 +32,9 @@ def bundled_model():
 
 @pytest.fixture(scope="session")
 def run_program():
-    """run_program(name, *args, timeout=60, **kw) -> CompletedProcess with text output."""
+    """run_program(name, *args, timeout=200, **kw) -> CompletedProcess with text output."""
 
-    def run(name, *args, timeout=60, **kw):
+    def run(name, *args, timeout=200, **kw):
         command = [str(BIN / name), *map(str, args)]
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, check=False, **kw
