@@ -71,9 +71,9 @@ class Bench:
             raise RuntimeError(f"{command[0]}: {done.stderr.strip()[-300:]}")
         return json.loads(done.stdout) if "--layers" in command else last_json(done.stdout)
 
-    def ours(self, *options, runs=None):
-        return self.run([f"{self.a.bin}/prelu-train", "bench", "--threads", str(self.a.threads), "--runs",
-                         str(runs or self.a.runs), "--json", *options])
+    def ours(self, *options, runs=None, threads=None):
+        return self.run([f"{self.a.bin}/prelu-train", "bench", "--threads", str(threads or self.a.threads),
+                         "--runs", str(runs or self.a.runs), "--json", *options])
 
     def model(self, arch):
         """An untrained model of the paper, written once."""
@@ -196,7 +196,7 @@ class Bench:
                                  {"onnxruntime fp32": self.onnxruntime(path, batch, 224)})
         one, two = (statistics.median(
             self.ours("--model", self.model(self.a.models[-1]), "--precision", "fp32", "--batch", "10",
-                      "--threads", str(n))["ms_per_image_median"] for _ in range(self.a.rounds))
+                      threads=n)["ms_per_image_median"] for _ in range(self.a.rounds))
             for n in (1, self.a.threads))
         self.row("models", f"{self.a.models[-1]} fp32 b10, {self.a.threads} threads against 1", one / two, "x")
 
