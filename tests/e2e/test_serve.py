@@ -1002,7 +1002,7 @@ class TlsServer(Server):
         super().__init__(program, folder, "--tls-cert", cert, "--tls-key", key, *flags)
 
     def connect(self, timeout=60 * SLOW):
-        return http.client.HTTPSConnection("localhost", self.port, timeout=timeout,
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
                                            context=self.context)
 
 
