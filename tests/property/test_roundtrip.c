@@ -1,6 +1,7 @@
 /* Save and load: the same graph, the same weights, the same scores; whole or not at all. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
+#include "model_file.h"
 #include "model_private.h"
 #include "onnx_write.h"
 #include "prelu/nets.h"
@@ -10,18 +11,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[64], path[128];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/prelu-test-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/model.onnx", folder);
-    return 0;
-}
 
 /* Removes the folder, which must hold nothing but what a test may leave. */
 static int drop_folder(void **state)

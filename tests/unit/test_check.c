@@ -2,23 +2,12 @@
 #define _XOPEN_SOURCE 700
 #include "check.h"
 #include "digest.h"
+#include "model_file.h"
 #include "model_private.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "prelu/nets.h"
 #include <unistd.h>
-
-static char folder[64], path[128];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/prelu-test-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/model.onnx", folder);
-    return 0;
-}
 
 static int drop_folder(void **state)
 {
