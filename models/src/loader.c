@@ -66,31 +66,64 @@ static void keep(mdl_loader *l, uint32_t picture, prelu_image *img)
     memset(img, 0, sizeof *img);
 }
 
-/* The view becomes a copy of its own, with `shift` added and cut to 0..255. */
-static prelu_status recolour(item *it, const int shift[3], prelu_err *err)
+/* The pixel of 0..n-1 that stands at i when they are reflected at both ends, which are not
+ * repeated.
+ */
+static int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i; }
+
+/* Cut to 0..255. */
+static void shift_table(uint8_t table[3][256], const int shift[3])
 {
-    const prelu_view *v = &it->view;
-    const size_t row = 3 * (size_t)v->width;
-    prelu_image own = {.width = v->width, .height = v->height, .stride = row};
-    uint8_t table[3][256];
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < 256; i++) {
             int moved = i + shift[c];
             table[c][i] = (uint8_t)(moved < 0 ? 0 : moved > 255 ? 255 : moved);
         }
-    own.data = prelu_alloc(row * (size_t)v->height);
+}
+
+static void paint(prelu_image *img, const prelu_rect *r, const uint8_t colour[3])
+{
+    for (int y = r->y; y < r->y + r->height; y++)
+        for (int x = r->x; x < r->x + r->width; x++)
+            memcpy(img->data + (size_t)y * img->stride + 3 * (size_t)x, colour, 3);
+}
+
+/* The view, which shows rectangle `seen` of the resized picture, becomes a copy of its own with all
+ * that `c` says. As 2 * translate < crop, what is reflected lies in `seen` too. */
+static prelu_status alter(const mdl_augment *a, const mdl_choice *c, const prelu_rect *seen,
+                          item *it, prelu_err *err)
+{
+    const size_t row = 3 * (size_t)a->crop;
+    prelu_image own = {.width = a->crop, .height = a->crop, .stride = row};
+    uint8_t table[3][256];
+    shift_table(table, c->shift);
+    own.data = prelu_alloc(row * (size_t)a->crop);
     if (!own.data)
-        return nomem(err, row * (size_t)v->height);
-    for (size_t y = 0; y < (size_t)v->height; y++) {
-        const uint8_t *from = (const uint8_t *)v->data + y * v->stride;
-        for (size_t x = 0; x < row; x++)
-            own.data[y * row + x] = table[x % 3][from[x]];
+        return nomem(err, row * (size_t)a->crop);
+    for (int y = 0; y < a->crop; y++) {
+        const size_t row_seen = (size_t)(reflect(c->y + y, c->height) - seen->y);
+        const uint8_t *from = it->view.data + row_seen * it->view.stride;
+        uint8_t *to = own.data + (size_t)y * row;
+        for (int x = 0; x < a->crop; x++, to += 3) {
+            const uint8_t *pixel = from + 3 * (size_t)(reflect(c->x + x, c->width) - seen->x);
+            for (int i = 0; i < 3; i++)
+                to[i] = table[i][pixel[i]];
+        }
     }
+    paint(&own, &c->cutout, a->mean);
     prelu_image_deinit(&it->own);
     it->own = own;
-    it->view.data = own.data;
-    it->view.stride = own.stride;
+    it->view = (prelu_view){own.data, own.stride, own.width, own.height, c->mirror};
     return PRELU_OK;
+}
+
+/* The part of the resized picture that the crop shows. */
+static prelu_rect seen_by(const mdl_choice *c, int crop)
+{
+    const int x = c->x < 0 ? 0 : c->x, y = c->y < 0 ? 0 : c->y;
+    const int right = c->x + crop < c->width ? c->x + crop : c->width;
+    const int bottom = c->y + crop < c->height ? c->y + crop : c->height;
+    return (prelu_rect){x, y, right - x, bottom - y};
 }
 
 static prelu_status fill_item(mdl_loader *l, uint64_t epoch, item *it, prelu_err *err)
@@ -99,6 +132,7 @@ static prelu_status fill_item(mdl_loader *l, uint64_t epoch, item *it, prelu_err
     prelu_image decoded = {0}, cut = {0};
     const prelu_image *src;
     mdl_choice c;
+    prelu_rect seen = {0};
     prelu_status st = PRELU_OK;
     if (!l->cache[it->picture].data) {
         st = mdl_dataset_decode(l->o.data, it->picture, &decoded, err);
@@ -111,24 +145,25 @@ static prelu_status fill_item(mdl_loader *l, uint64_t epoch, item *it, prelu_err
     st = mdl_augment_draw(a, epoch, it->picture, src->width, src->height, &c, err);
     if (st)
         goto out;
-    it->view = (prelu_view){.width = a->crop, .height = a->crop, .mirror = c.mirror};
+    seen = seen_by(&c, a->crop);
+    it->view = (prelu_view){.width = seen.width, .height = seen.height, .mirror = c.mirror};
     if (c.width == src->width && c.height == src->height) {
-        it->view.data = src->data + (size_t)c.y * src->stride + 3 * (size_t)c.x;
+        it->view.data = src->data + (size_t)seen.y * src->stride + 3 * (size_t)seen.x;
         it->view.stride = src->stride;
         it->own = decoded; /* the view looks into it; empty when it is the cache's */
         memset(&decoded, 0, sizeof decoded);
         goto out;
     }
-    prelu_rect part = {c.x, c.y, a->crop, a->crop};
-    st = prelu_image_resize(&cut, src, c.width, c.height, &part, err);
+    st = prelu_image_resize(&cut, src, c.width, c.height, &seen, err);
     if (st)
         goto out;
     it->view.data = cut.data;
     it->view.stride = cut.stride;
     it->own = cut;
 out:
-    if (!st && (c.shift[0] || c.shift[1] || c.shift[2]))
-        st = recolour(it, c.shift, err);
+    if (!st && (c.shift[0] || c.shift[1] || c.shift[2] || c.cutout.width || seen.width < a->crop ||
+                seen.height < a->crop))
+        st = alter(a, &c, &seen, it, err);
     prelu_image_deinit(&decoded);
     return st;
 }
@@ -257,6 +292,7 @@ prelu_status mdl_loader_create(mdl_loader **out, const mdl_loader_options *optio
     size_t n = options->data->n_pictures;
     if (!options->batch || !n)
         return prelu_fail(err, PRELU_E_ARG, "loader: batch %zu, %zu pictures", options->batch, n);
+    PRELU_TRY(mdl_augment_check(&options->augment, err));
     mdl_loader *l = prelu_calloc(1, sizeof *l);
     if (!l)
         return nomem(err, sizeof *l);

@@ -31,6 +31,7 @@ typedef struct mdl_batch {
     uint64_t epoch, step;
 } mdl_batch;
 
+/** @return as mdl_augment_check; E_NOMEM. */
 PRELU_MUST_CHECK prelu_status mdl_loader_create(mdl_loader **out, const mdl_loader_options *options,
                                                 prelu_err *err);
 void mdl_loader_destroy(mdl_loader **l);

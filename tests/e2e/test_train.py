@@ -295,6 +295,8 @@ def test_a_run_is_not_overwritten_or_mixed_up(data, tmp_path):
     p = fit(data, out, "--epochs", 2, "--resume", net=TINY[:-1] + ["4"], expect=64)
     assert "seed 3, not 4" in p.stderr
     assert "seed 3, not 4" in events(f"{out}.run", "failed")[-1]["error"]
+    p = fit(data, out, "--epochs", 2, "--resume", "--cutout", "4", expect=64)
+    assert "cutout 0, not 4" in p.stderr
     changed = make_data(tmp_path / "changed", train=26)
     assert "data" in fit(changed, out, "--epochs", 2, "--resume", expect=64).stderr
     assert state(f"{out}.run") == before

@@ -3,6 +3,7 @@
 #include "check.h"
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 static const mdl_augment small = {
     .crop = 32, .scale_min = 32, .scale_max = 40, .flip = true, .seed = 1};
@@ -133,17 +134,78 @@ static void order_is_a_new_permutation_each_epoch(void **state)
     assert_int_equal(first[0], 0);
 }
 
-static void refuses_scales_below_the_crop(void **state)
+/* All shifts of -4..4 with a crop as large as the picture, and one place only without. */
+static void crops_reach_out_of_the_picture(void **state)
 {
     prelu_err err = {0};
+    mdl_augment a = {.crop = 32, .scale_min = 32, .scale_max = 32, .translate = 4, .seed = 1};
+    int xs[9] = {0}, ys[9] = {0};
     mdl_choice c;
-    mdl_augment a = small, b = small;
     (void)state;
-    a.scale_min = 31;
-    b.scale_min = 40;
-    b.scale_max = 32;
-    check_fails(mdl_augment_draw(&a, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
-    check_fails(mdl_augment_draw(&b, 0, 0, 32, 32, &c, &err), PRELU_E_ARG, &err);
+    for (uint64_t p = 0; p < 900; p++) {
+        check_ok(mdl_augment_draw(&a, 0, p, 32, 32, &c, &err), &err);
+        assert_true(abs(c.x) <= 4 && abs(c.y) <= 4);
+        xs[c.x + 4]++;
+        ys[c.y + 4]++;
+    }
+    for (int i = 0; i < 9; i++) {
+        assert_in_range(xs[i], 60, 140);
+        assert_in_range(ys[i], 60, 140);
+    }
+    check_ok(mdl_augment_draw(&a, 0, 0, 48, 32, &c, &err), &err);
+    assert_true(c.x >= -4 && c.x <= 20);
+    a.translate = 0;
+    check_ok(mdl_augment_draw(&a, 0, 0, 32, 32, &c, &err), &err);
+    assert_true(c.x == 0 && c.y == 0);
+}
+
+/* The centre is uniform in the view: a square of 8 in 32 keeps its side at 25 of 32 places, and at
+ * a border keeps its half. */
+static void cutouts_are_clipped_at_the_borders(void **state)
+{
+    enum { N = 3200, SIDE = 8 };
+    prelu_err err = {0};
+    mdl_augment a = small;
+    int whole = 0, least = SIDE, reached = 0;
+    (void)state;
+    a.cutout = SIDE;
+    for (uint64_t p = 0; p < N; p++) {
+        mdl_choice c, again, none;
+        check_ok(mdl_augment_draw(&a, 5, p, 32, 32, &c, &err), &err);
+        check_ok(mdl_augment_draw(&a, 5, p, 32, 32, &again, &err), &err);
+        check_ok(mdl_augment_draw(&small, 5, p, 32, 32, &none, &err), &err);
+        const prelu_rect r = c.cutout;
+        assert_memory_equal(&r, &again.cutout, sizeof r);
+        assert_true(none.cutout.width == 0 && none.x == c.x && none.mirror == c.mirror);
+        assert_true(r.x >= 0 && r.y >= 0 && r.x + r.width <= 32 && r.y + r.height <= 32);
+        assert_true(r.width == SIDE || r.x == 0 || r.x + r.width == 32);
+        whole += r.width == SIDE;
+        least = r.width < least ? r.width : least;
+        reached += r.y == 0 || r.y + r.height == 32;
+    }
+    assert_in_range(whole, N * 25 / 32 - 120, N * 25 / 32 + 120);
+    assert_int_equal(least, SIDE / 2);
+    assert_in_range(reached, N * 9 / 32 - 120, N * 9 / 32 + 120);
+}
+
+static void refuses_options_that_do_not_fit_the_crop(void **state)
+{
+    const struct {
+        int scale_min, scale_max, translate, cutout;
+    } bad[] = {{31, 40, 0, 0},  {40, 32, 0, 0},  {32, 40, -1, 0},
+               {32, 40, 16, 0}, {32, 40, 0, -1}, {32, 40, 0, 33}};
+    prelu_err err = {0};
+    mdl_choice c;
+    mdl_augment a = small;
+    (void)state;
+    check_ok(mdl_augment_check(&a, &err), &err);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        a.scale_min = bad[i].scale_min;
+        a.scale_max = bad[i].scale_max;
+        a.translate = bad[i].translate;
+        a.cutout = bad[i].cutout;
+        check_fails(mdl_augment_check(&a, &err), PRELU_E_ARG, &err);
+    }
     /* 1 x 65500 at shorter side 32 would be two million pixels wide */
     assert_int_not_equal(mdl_augment_draw(&small, 0, 0, 65500, 1, &c, NULL), PRELU_OK);
 }
@@ -158,7 +220,9 @@ int main(void)
         cmocka_unit_test(alternate_turns_each_epoch),
         cmocka_unit_test(colours_move_along_their_directions),
         cmocka_unit_test(order_is_a_new_permutation_each_epoch),
-        cmocka_unit_test(refuses_scales_below_the_crop),
+        cmocka_unit_test(crops_reach_out_of_the_picture),
+        cmocka_unit_test(cutouts_are_clipped_at_the_borders),
+        cmocka_unit_test(refuses_options_that_do_not_fit_the_crop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,19 +42,37 @@ static void on_bad(void *ctx, const char *name, const char *why)
     named++;
 }
 
-static mdl_loader *open_loader(prelu_pool *pool, size_t cache_bytes, size_t batch)
+static const mdl_augment plain = {
+    .crop = CROP, .scale_min = CROP, .scale_max = 24, .flip = true, .seed = 9};
+static const mdl_augment altered = {.crop = CROP,
+                                    .scale_min = CROP,
+                                    .scale_max = 24,
+                                    .translate = 4,
+                                    .cutout = 5,
+                                    .flip = true,
+                                    .seed = 9,
+                                    .colour = 0.1,
+                                    .directions = {{60, 50, 40}, {0}, {0}},
+                                    .mean = {1, 128, 255}};
+
+static mdl_loader *open_loader_of(const mdl_augment *a, prelu_pool *pool, size_t cache_bytes,
+                                  size_t batch)
 {
     prelu_err err = {0};
     mdl_loader *l = NULL;
-    mdl_loader_options o = {
-        .data = data,
-        .pool = pool,
-        .batch = batch,
-        .augment = {.crop = CROP, .scale_min = CROP, .scale_max = 24, .flip = true, .seed = 9},
-        .cache_bytes = cache_bytes,
-        .bad = on_bad};
+    mdl_loader_options o = {.data = data,
+                            .pool = pool,
+                            .batch = batch,
+                            .augment = *a,
+                            .cache_bytes = cache_bytes,
+                            .bad = on_bad};
     check_ok(mdl_loader_create(&l, &o, &err), &err);
     return l;
+}
+
+static mdl_loader *open_loader(prelu_pool *pool, size_t cache_bytes, size_t batch)
+{
+    return open_loader_of(&plain, pool, cache_bytes, batch);
 }
 
 static uint64_t hash_batch(const mdl_batch *b)
@@ -84,13 +102,12 @@ static void run(mdl_loader *l, uint64_t *hashes, size_t n)
     }
 }
 
-static void batches_do_not_depend_on_threads_or_cache(void **state)
+static void check_threads_and_cache(const mdl_augment *a)
 {
     static const size_t caches[] = {0, 4000, 1 << 20};
     prelu_err err = {0};
     uint64_t first[12], other[12];
-    (void)state;
-    mdl_loader *l = open_loader(NULL, 0, BATCH);
+    mdl_loader *l = open_loader_of(a, NULL, 0, BATCH);
     assert_int_equal(mdl_loader_steps(l), (CLASSES * EACH + 1) / BATCH);
     named = 0;
     run(l, first, 12);
@@ -102,12 +119,76 @@ static void batches_do_not_depend_on_threads_or_cache(void **state)
         for (size_t c = 0; c < 3; c++) {
             prelu_pool *pool = NULL;
             check_ok(prelu_pool_create(&pool, threads, &err), &err);
-            l = open_loader(pool, caches[c], BATCH);
+            l = open_loader_of(a, pool, caches[c], BATCH);
             run(l, other, 12);
             assert_memory_equal(first, other, sizeof first);
             mdl_loader_destroy(&l);
             prelu_pool_destroy(&pool);
         }
+}
+
+static void batches_do_not_depend_on_threads_or_cache(void **state)
+{
+    (void)state;
+    check_threads_and_cache(&plain);
+    check_threads_and_cache(&altered);
+}
+
+/* The pixel at i of a row of n that is continued by its mirror image on both sides. */
+static int mirrored(int i, int n)
+{
+    const int period = 2 * (n - 1), in = ((i % period) + period) % period;
+    return in < n ? in : period - in;
+}
+
+static int moved(int value, int by)
+{
+    return value + by < 0 ? 0 : value + by > 255 ? 255 : value + by;
+}
+
+static void check_view(const prelu_view *v, const mdl_choice *c, const prelu_image *whole)
+{
+    for (int y = 0; y < CROP; y++)
+        for (int x = 0; x < CROP; x++) {
+            const uint8_t *is = v->data + (size_t)y * v->stride + (size_t)x * 3;
+            const uint8_t *was = whole->data +
+                                 (size_t)mirrored(c->y + y, c->height) * whole->stride +
+                                 (size_t)mirrored(c->x + x, c->width) * 3;
+            const prelu_rect *r = &c->cutout;
+            const bool cut = x >= r->x && x < r->x + r->width && y >= r->y && y < r->y + r->height;
+            for (int i = 0; i < 3; i++)
+                assert_int_equal(is[i], cut ? altered.mean[i] : moved(was[i], c->shift[i]));
+        }
+}
+
+/* Every pixel against the whole resized picture: reflected, shifted, cut out. */
+static void views_show_what_was_drawn(void **state)
+{
+    prelu_err err = {0};
+    uint32_t order[CLASSES * EACH + 1];
+    int outside = 0;
+    mdl_batch b;
+    (void)state;
+    mdl_loader *l = open_loader_of(&altered, NULL, 0, 1);
+    mdl_augment_order(altered.seed, 0, order, data->n_pictures);
+    for (size_t i = 0; i < mdl_loader_steps(l); i++) {
+        prelu_image source = {0}, whole = {0};
+        mdl_choice c;
+        check_ok(mdl_loader_next(l, &b, &err), &err);
+        if (!b.n)
+            continue; /* the damaged one */
+        check_ok(mdl_dataset_decode(data, order[i], &source, &err), &err);
+        check_ok(mdl_augment_draw(&altered, 0, order[i], source.width, source.height, &c, &err),
+                 &err);
+        check_ok(prelu_image_resize(&whole, &source, c.width, c.height, NULL, &err), &err);
+        assert_true(b.views[0].mirror == c.mirror);
+        check_view(&b.views[0], &c, &whole);
+        outside += c.x < 0 || c.y < 0 || c.x + CROP > c.width || c.y + CROP > c.height;
+        prelu_image_deinit(&source);
+        prelu_image_deinit(&whole);
+    }
+    assert_true(outside > 5);
+    mdl_loader_destroy(&l);
 }
 
 static void seek_gives_the_same_batch(void **state)
@@ -164,11 +245,7 @@ static void memory_that_fails_is_no_damaged_picture(void **state)
     for (size_t nth = 1; st; nth++) {
         mdl_loader *l = NULL;
         mdl_batch b;
-        mdl_loader_options o = {
-            .data = data,
-            .batch = 4,
-            .augment = {.crop = CROP, .scale_min = CROP, .scale_max = 24, .flip = true, .seed = 9},
-            .cache_bytes = 4000};
+        mdl_loader_options o = {.data = data, .batch = 4, .augment = altered, .cache_bytes = 4000};
         assert_true(nth < 500);
         memset(&err, 0, sizeof err);
         prelu_alloc_fail_from(nth);
@@ -187,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_do_not_depend_on_threads_or_cache),
+        cmocka_unit_test(views_show_what_was_drawn),
         cmocka_unit_test(seek_gives_the_same_batch),
         cmocka_unit_test(an_epoch_holds_every_picture_once),
         cmocka_unit_test(a_batch_is_at_most_all_pictures),

@@ -61,15 +61,19 @@ static prelu_status parse_geometry(fit_options *o, const train_args *a, prelu_er
 {
     const char *flip = train_text(a, "flip", "random");
     const bool paper = o->net.arch && !prelu_net_is_compact(o->net.arch);
-    int64_t crop, resize, lo, hi;
+    int64_t crop, resize, lo, hi, translate, cutout;
     PRELU_TRY(train_int(a, "crop", 8, 4096, 0, &crop, err));
     PRELU_TRY(train_int(a, "resize", 8, 4096, 0, &resize, err));
     PRELU_TRY(train_int(a, "scale-min", 8, 4096, 0, &lo, err));
     PRELU_TRY(train_int(a, "scale-max", 8, 4096, 0, &hi, err));
+    PRELU_TRY(train_int(a, "translate", 0, 4096, 0, &translate, err));
+    PRELU_TRY(train_int(a, "cutout", 0, 4096, 0, &cutout, err));
     o->crop = (int)crop;
     o->resize = (int)resize;
     o->scale_min = (int)lo;
     o->scale_max = (int)hi;
+    o->translate = (int)translate;
+    o->cutout = (int)cutout;
     PRELU_TRY(train_double(a, "colour", 0, 100, paper ? 0.1 : 0, &o->colour, err));
     o->flip = strcmp(flip, "none") != 0;
     o->alternate = !strcmp(flip, "alternate");
@@ -186,6 +190,9 @@ static const train_option options[] = {
     {"colour", "F", "altering along the data's principal colours (paper's nets 0.1, others 0)",
      false},
     {"flip", "HOW", "mirrored pictures: random (default), alternate or none", false},
+    {"translate", "N", "the crop reaches up to N pixels out of the picture, reflected (default 0)",
+     false},
+    {"cutout", "N", "a square of side N of each view takes the mean colour (default 0)", false},
     {"limit", "N", "only N pictures of each split, evenly spaced", false},
     {"cache-mb", "N", "memory for decoded pictures (default 2048)", false},
     {"checkpoint-minutes", "F", "also between epochs (default 5)", false},

@@ -23,6 +23,7 @@ typedef struct fit_options {
     double lr_steps[FIT_MAX_LR_STEPS]; /* epochs after which lr is divided by 10 */
     int n_lr_steps;
     int crop, resize, scale_min, scale_max; /* 0 = by the network */
+    int translate, cutout;
     double checkpoint_minutes;
     int64_t cache_mb;
     double colour;

@@ -108,10 +108,11 @@ static void put_recipe(FILE *out, const fit *f)
     fprintf(out,
             "],\"warmup\":%g,\"momentum\":%g,\"weight_decay\":%g,\"label_smoothing\":%g,"
             "\"crop\":%d,\"resize\":%d,\"scale_min\":%d,\"scale_max\":%d,\"flip\":\"%s\","
-            "\"nesterov\":%s,\"whiten\":%s,\"colour\":%g,\"patience\":%d,",
+            "\"nesterov\":%s,\"whiten\":%s,\"colour\":%g,\"patience\":%d,"
+            "\"translate\":%d,\"cutout\":%d,",
             o->warmup, o->momentum, o->weight_decay, o->label_smoothing, o->crop, o->resize,
             o->scale_min, o->scale_max, flip_name(o), o->nesterov ? "true" : "false",
-            o->whiten ? "true" : "false", o->colour, o->patience);
+            o->whiten ? "true" : "false", o->colour, o->patience, o->translate, o->cutout);
     if (o->net.dropout_set)
         fprintf(out, "\"dropout\":%g,", o->net.dropout);
     fprintf(out, "\"data_sha256\":\"%s\",\"train_pictures\":%zu,\"val_pictures\":%zu", f->digest,
@@ -150,10 +151,10 @@ static void put_fingerprint(FILE *out, const fit *f)
     const fit_options *o = &f->o;
     fprintf(out,
             "arch %s\nclasses %d\nwidth %g\nactivation %s\nseed %llu\nbatch %lld\ncrop %d\n"
-            "data %s\npictures %zu\n",
+            "data %s\npictures %zu\ntranslate %d\ncutout %d\n",
             arch_of(f), f->model->classes, o->net.width, activation_name(o->net.activation),
             (unsigned long long)o->net.seed, (long long)o->batch, o->crop, f->digest,
-            f->train->n_pictures);
+            f->train->n_pictures, o->translate, o->cutout);
 }
 
 static prelu_status position_text(const fit *f, char **out, prelu_err *err)
@@ -215,9 +216,13 @@ static prelu_status same_run(const char *want, const char *have, prelu_err *err)
         size_t n = strcspn(s, " "), len = 0, want_len = strcspn(s + n + 1, "\n");
         snprintf(key, sizeof key, "%.*s", (int)n, s);
         const char *value = find_line(have, key, &len);
-        if (!value || len != want_len || memcmp(value, s + n + 1, len) != 0)
+        if (!value) { /* an option that is newer than the run was not used */
+            value = "0";
+            len = 1;
+        }
+        if (len != want_len || memcmp(value, s + n + 1, len) != 0)
             return prelu_fail(err, PRELU_E_ARG, "--resume: the run has %s %.*s, not %.*s", key,
-                              (int)(len > 64 ? 64 : len), value ? value : "?",
+                              (int)(len > 64 ? 64 : len), value,
                               (int)(want_len > 64 ? 64 : want_len), s + n + 1);
     }
     return PRELU_OK;

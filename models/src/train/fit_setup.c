@@ -5,6 +5,7 @@
 #include "transfer.h"
 #include "whiten.h"
 #include "prelu/mem.h"
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -95,7 +96,7 @@ static prelu_status build_net(fit *f, prelu_err *err)
 {
     prelu_net_options net = f->o.net;
     mdl_statistics *s = &f->statistics;
-    if (!f->o.init || f->o.colour > 0)
+    if (!f->o.init || f->o.colour > 0 || f->o.cutout)
         PRELU_TRY(mdl_dataset_statistics(f->train, STATISTICS_SAMPLE, f->pool, s, err));
     if (f->o.init)
         return load_init(f, err);
@@ -133,9 +134,6 @@ static prelu_status set_geometry(fit *f, prelu_err *err)
         o->scale_min = is_small ? p->crop : p->resize;
     if (!o->scale_max)
         o->scale_max = is_small ? p->crop * 5 / 4 : 2 * p->resize;
-    if (o->scale_min < p->crop || o->scale_max < o->scale_min)
-        return prelu_fail(err, PRELU_E_ARG, "scales %d..%d do not fit a crop of %d", o->scale_min,
-                          o->scale_max, p->crop);
     return PRELU_OK;
 }
 
@@ -189,6 +187,8 @@ static prelu_status make_loader(fit *f, prelu_err *err)
                             .augment = {.crop = f->o.crop,
                                         .scale_min = f->o.scale_min,
                                         .scale_max = f->o.scale_max,
+                                        .translate = f->o.translate,
+                                        .cutout = f->o.cutout,
                                         .flip = f->o.flip,
                                         .alternate = f->o.alternate,
                                         .seed = f->o.net.seed},
@@ -197,6 +197,8 @@ static prelu_status make_loader(fit *f, prelu_err *err)
                             .ctx = f};
     o.augment.colour = f->o.colour;
     memcpy(o.augment.directions, f->statistics.colour, sizeof o.augment.directions);
+    for (int c = 0; c < 3; c++)
+        o.augment.mean[c] = (uint8_t)lroundf(f->statistics.mean[c]);
     return mdl_loader_create(&f->loader, &o, err);
 }
 
@@ -248,8 +250,8 @@ prelu_status train_fit_setup(fit *f, prelu_err *err)
     PRELU_TRY(digest_data(f, err));
     PRELU_TRY(build_net(f, err));
     PRELU_TRY(set_geometry(f, err));
-    PRELU_TRY(make_trainer(f, err));
     PRELU_TRY(make_loader(f, err));
+    PRELU_TRY(make_trainer(f, err));
     if (f->o.resume && train_run_has_checkpoint(&f->run))
         PRELU_TRY(train_fit_restore(f, err));
     else if (f->o.resume)
