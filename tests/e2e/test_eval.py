@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import BIN, ROOT
-from test_serve import Server, is_sanitized
+from serving import Server, is_sanitized
 
 MODEL = ROOT / "models" / "pretrained" / "cifar10.onnx"
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

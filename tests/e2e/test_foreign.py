@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from test_serve import Server, draw, jpeg
+from serving import Server, draw, jpeg
 
 NETWORKS = pathlib.Path(__file__).resolve().parents[1] / "golden" / "networks"
 LABELS = [f"thing {i}" for i in range(10)]

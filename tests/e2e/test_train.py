@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from test_serve import is_sanitized
+from serving import is_sanitized
 
 TRAIN = os.path.join(os.environ["PRELU_BIN"], "prelu-train")
 SERVE = os.path.join(os.environ["PRELU_BIN"], "prelu-serve")
