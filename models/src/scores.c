@@ -8,14 +8,18 @@
 enum { PASS_VIEWS = 64 };
 
 /* Which views run together, and where their rows go. */
-typedef struct passes {
+struct prelu_passes {
+    prelu_session *session;
     const prelu_view *views;
     int output; /* of the plan: whose rows are copied */
     size_t n, classes, rows;
     size_t *first; /* row of each view's first score, and the number of all rows */
-    bool *done;
+    bool *done;    /* by view: it has run, or does */
     float *scores;
-} passes;
+    prelu_view now[PASS_VIEWS]; /* the views that run, of one size */
+    size_t pick[PASS_VIEWS];    /* their numbers */
+    size_t n_now;               /* 0: a pass is to be begun */
+};
 
 static bool same_size(const prelu_view *a, const prelu_view *b)
 {
@@ -23,7 +27,7 @@ static bool same_size(const prelu_view *a, const prelu_view *b)
 }
 
 /* Views of one size have as many rows each; only different sizes need to be looked at. */
-static prelu_status place_rows(passes *p, const prelu_plan *plan, prelu_err *err)
+static prelu_status place_rows(prelu_passes *p, const prelu_plan *plan, prelu_err *err)
 {
     prelu_plan_cost cost = {.rows = p->rows / p->n};
     bool one_size = true;
@@ -45,69 +49,122 @@ static prelu_status place_rows(passes *p, const prelu_plan *plan, prelu_err *err
     return PRELU_OK;
 }
 
-/* The views of number pick[0..n-1], which have one size. */
-static prelu_status run_pass(prelu_session *s, const passes *p, const size_t *pick, size_t n,
-                             prelu_err *err)
+/* The first view that has not run, and others of its size. @return false when there is none. */
+static bool pick_views(prelu_passes *p)
 {
-    prelu_view views[PASS_VIEWS];
-    size_t count, each = (p->first[pick[0] + 1] - p->first[pick[0]]) * p->classes;
-    for (size_t i = 0; i < n; i++)
-        views[i] = p->views[pick[i]];
-    PRELU_TRY(prelu_session_reshape(s, (int64_t)n, views[0].height, views[0].width, err));
-    PRELU_TRY(prelu_session_set_views(s, views, n, err));
-    PRELU_TRY(prelu_session_run(s, err));
-    PRELU_TRY(prelu_shape_count(prelu_session_output_shape(s, p->output), &count, err));
+    size_t i = 0;
+    while (i < p->n && p->done[i])
+        i++;
+    if (i == p->n)
+        return false;
+    const prelu_view *v = &p->views[i];
+    size_t most = PRELU_PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
+    most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
+    for (; i < p->n && p->n_now < most; i++)
+        if (!p->done[i] && same_size(v, &p->views[i])) {
+            p->done[i] = true;
+            p->pick[p->n_now] = i;
+            p->now[p->n_now++] = p->views[i];
+        }
+    return true;
+}
+
+static prelu_status begin_pass(prelu_passes *p, prelu_err *err)
+{
+    prelu_session *s = p->session;
+    PRELU_TRY(prelu_session_reshape(s, (int64_t)p->n_now, p->now[0].height, p->now[0].width, err));
+    PRELU_TRY(prelu_session_set_views(s, p->now, p->n_now, err));
+    return prelu_session_begin(s, err);
+}
+
+static prelu_status end_pass(prelu_passes *p, prelu_err *err)
+{
+    const size_t n = p->n_now,
+                 each = (p->first[p->pick[0] + 1] - p->first[p->pick[0]]) * p->classes;
+    size_t count;
+    PRELU_TRY(prelu_shape_count(prelu_session_output_shape(p->session, p->output), &count, err));
     if (count != n * each)
         return prelu_fail(err, PRELU_E_FORMAT, "%zu scores of %zu views, not %zu", count, n,
                           n * each);
-    const float *from = prelu_session_output(s, p->output);
+    const float *from = prelu_session_output(p->session, p->output);
     for (size_t i = 0; i < n; i++)
-        memcpy(p->scores + p->first[pick[i]] * p->classes, from + i * each, each * sizeof *from);
+        memcpy(p->scores + p->first[p->pick[i]] * p->classes, from + i * each, each * sizeof *from);
+    p->n_now = 0;
     return PRELU_OK;
 }
 
-static prelu_status run_passes(prelu_session *s, const passes *p, prelu_err *err)
+prelu_status prelu_passes_create(prelu_passes **out, prelu_session *s, const prelu_view *views,
+                                 size_t n, prelu_average average, int classes, float *scores,
+                                 size_t rows, prelu_err *err)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        const prelu_view *v = &p->views[i];
-        size_t pick[PASS_VIEWS], n = 0;
-        size_t most = PRELU_PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
-        most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
-        for (size_t k = i; k < p->n && n < most && !p->done[i]; k++)
-            if (!p->done[k] && same_size(v, &p->views[k]))
-                pick[n++] = k;
-        for (size_t k = 0; k < n; k++)
-            p->done[pick[k]] = true;
-        if (n)
-            PRELU_TRY(run_pass(s, p, pick, n, err));
-    }
+    const bool logits = average == PRELU_AVERAGE_LOGIT;
+    prelu_status st;
+    if (n < 1)
+        return prelu_fail(err, PRELU_E_ARG, "%zu views to run", n);
+    prelu_passes *p = prelu_calloc(1, sizeof *p);
+    if (!p)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu views", n);
+    p->session = s;
+    p->views = views;
+    p->output = logits ? PRELU_OUTPUT_LOGITS : PRELU_OUTPUT_PROB;
+    p->n = n;
+    p->classes = (size_t)classes;
+    p->rows = rows;
+    p->scores = scores;
+    p->first = prelu_calloc(n + 1, sizeof *p->first);
+    p->done = prelu_calloc(n, sizeof *p->done);
+    if (p->first && p->done)
+        st = place_rows(p, prelu_session_plan(s), err);
+    else
+        st = prelu_fail(err, PRELU_E_NOMEM, "%zu views", n);
+    if (st)
+        prelu_passes_destroy(&p);
+    else
+        *out = p;
+    return st;
+}
+
+/* A brief step ends with its pass at the latest. */
+prelu_status prelu_passes_step(prelu_passes *p, prelu_pause pause, bool *done, prelu_err *err)
+{
+    *done = false;
+    do {
+        bool passed;
+        if (p->n_now == 0) {
+            if (!pick_views(p)) {
+                *done = true;
+                return PRELU_OK;
+            }
+            PRELU_TRY(begin_pass(p, err));
+        }
+        PRELU_TRY(prelu_session_step(p->session, pause, &passed, err));
+        if (!passed)
+            return PRELU_OK;
+        PRELU_TRY(end_pass(p, err));
+    } while (!pause.brief);
     return PRELU_OK;
+}
+
+void prelu_passes_destroy(prelu_passes **passes)
+{
+    prelu_passes *p = *passes;
+    if (!p)
+        return;
+    prelu_free(p->first);
+    prelu_free(p->done);
+    prelu_free(p);
+    *passes = NULL;
 }
 
 prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n,
                              prelu_average average, int classes, float *scores, size_t rows,
                              prelu_err *err)
 {
-    const bool logits = average == PRELU_AVERAGE_LOGIT;
-    passes p = {.views = views,
-                .output = logits ? PRELU_OUTPUT_LOGITS : PRELU_OUTPUT_PROB,
-                .n = n,
-                .classes = (size_t)classes,
-                .rows = rows,
-                .scores = scores};
-    prelu_status st;
-    if (n < 1)
-        return prelu_fail(err, PRELU_E_ARG, "%zu views to run", n);
-    p.first = prelu_calloc(n + 1, sizeof *p.first);
-    p.done = prelu_calloc(n, sizeof *p.done);
-    if (p.first && p.done)
-        st = place_rows(&p, prelu_session_plan(s), err);
-    else
-        st = prelu_fail(err, PRELU_E_NOMEM, "%zu views", n);
-    if (!st)
-        st = run_passes(s, &p, err);
-    prelu_free(p.first);
-    prelu_free(p.done);
+    prelu_passes *p = NULL;
+    bool done;
+    PRELU_TRY(prelu_passes_create(&p, s, views, n, average, classes, scores, rows, err));
+    const prelu_status st = prelu_passes_step(p, (prelu_pause){.brief = false}, &done, err);
+    prelu_passes_destroy(&p);
     return st;
 }
 

@@ -1,7 +1,11 @@
 /* The two ends of the data path: JPEG to views, scores to the best classes. */
+#define _POSIX_C_SOURCE 200809L
 #include "picture.h"
 #include "prelu/classify.h"
 #include "prelu/nets.h"
+#include "prelu/threads.h"
+#include <pthread.h>
+#include <sched.h>
 
 static const prelu_test center = {.mode = PRELU_MODE_CENTER}, ten = {.mode = PRELU_MODE_10VIEW};
 
@@ -334,6 +338,84 @@ static void test_multiscale(void **state)
     whole_free(&w);
 }
 
+static void *stop_often(void *ctx)
+{
+    atomic_bool *stop = ctx;
+    for (int i = 0; i < 2000; i++) {
+        atomic_store(&stop[0], true);
+        sched_yield();
+    }
+    atomic_store(&stop[1], true);
+    return NULL;
+}
+
+/* In steps, brief or stopped anywhere, with other work between them: the same bits. */
+static void test_steps(void **state)
+{
+    enum { ROOM = 2000 };
+    static float whole_run[ROOM * 10], steps[ROOM * 10], switched[ROOM * 10];
+    whole w = whole_new();
+    uint64_t seed = check_seed();
+    const prelu_test t = resolved(&w, "multiscale@32+41+64");
+    prelu_image img = check_random_picture(&seed, 70, 51);
+    prelu_prepared p = {.n_images = 0};
+    prelu_pool *pool = NULL;
+    prelu_session *s = NULL;
+    prelu_passes *run = NULL, *beside = NULL;
+    atomic_bool stop[2] = {true, false};
+    const prelu_pause until = {.stop = &stop[0]}, brief = {.brief = true};
+    pthread_t other;
+    prelu_err err = {0};
+    bool done = false;
+    int n = 0;
+    (void)state;
+    check_ok(prelu_model_prepare_image(&p, w.m, &t, &img, NULL, &err), &err);
+    const size_t len = p.n_rows * 10 * sizeof *steps;
+    check_ok(prelu_views_run(w.dense_s, p.views, p.n_views, 0, 10, whole_run, p.n_rows, &err),
+             &err);
+    check_ok(prelu_pool_create(&pool, 2, &err), &err);
+    check_ok(prelu_session_create(&s, w.dense, pool, 0, &err), &err);
+#define BEGIN                                                                                      \
+    prelu_passes_create(&run, s, p.views, p.n_views, PRELU_AVERAGE_PROB, 10, steps, p.n_rows, &err)
+    check_ok(BEGIN, &err);
+    check_ok(prelu_passes_create(&beside, w.dense_s, p.views, p.n_views, 0, 10, switched, p.n_rows,
+                                 &err),
+             &err);
+    for (; !done; n++) {
+        check_ok(prelu_passes_step(run, brief, &done, &err), &err);
+        check_ok(prelu_passes_step(beside, brief, &done, &err), &err);
+    }
+    prelu_passes_destroy(&run);
+    prelu_passes_destroy(&beside);
+    assert_null(run);
+    assert_true(n > 3); /* a pass for each size */
+    assert_memory_equal(steps, whole_run, len);
+    assert_memory_equal(switched, whole_run, len);
+    memset(steps, 0, len);
+    check_ok(BEGIN, &err);
+    for (int i = 0; i < 3; i++) {
+        check_ok(prelu_passes_step(run, until, &done, &err), &err);
+        assert_false(done);
+    }
+    assert_int_equal(pthread_create(&other, NULL, stop_often, stop), 0);
+    for (done = false; !done; atomic_store(&stop[0], false))
+        check_ok(prelu_passes_step(run, until, &done, &err), &err);
+    pthread_join(other, NULL);
+    assert_true(atomic_load(&stop[1]));
+    prelu_passes_destroy(&run);
+    assert_memory_equal(steps, whole_run, len);
+    check_ok(BEGIN, &err); /* dropped in the middle */
+    check_ok(prelu_passes_step(run, brief, &done, &err), &err);
+    prelu_passes_destroy(&run);
+    check_ok(prelu_views_run(s, p.views, p.n_views, 0, 10, steps, p.n_rows, &err), &err);
+    assert_memory_equal(steps, whole_run, len);
+    prelu_session_destroy(&s);
+    prelu_pool_destroy(&pool);
+    prelu_prepared_deinit(&p);
+    prelu_image_deinit(&img);
+    whole_free(&w);
+}
+
 /* A panorama is refused by its pixels, as are many sizes: before anything is resized. */
 static void test_dense_limits(void **state)
 {
@@ -517,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_ten_centers),
         cmocka_unit_test(test_dense_one_window),
         cmocka_unit_test(test_multiscale),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_dense_limits),
         cmocka_unit_test(test_rank),
         cmocka_unit_test(test_rank_random),

@@ -110,6 +110,7 @@ static void test_steps_and_reshapes(void **state)
     prelu_err err = {0};
     prelu_view small[2], large[6];
     float a[2 * SMALL_CLASSES], b[2 * SMALL_CLASSES];
+    const prelu_pause brief = {.brief = true};
     bool done = false;
     uint8_t *p1 = small_views(small, 2, 14, 15, 1), *p2 = small_views(large, 6, 90, 70, 2);
     (void)state;
@@ -122,10 +123,10 @@ static void test_steps_and_reshapes(void **state)
     check_fails(prelu_session_set_views(s, small, 2, &err), PRELU_E_ARG, &err);
     check_ok(prelu_session_set_views(s, large, 6, &err), &err);
     check_ok(prelu_session_begin(s, &err), &err);
-    check_ok(prelu_session_step(s, &done, &err), &err); /* dropped here */
+    check_ok(prelu_session_step(s, brief, &done, &err), &err); /* dropped here */
     run_views(s, small, 2, 14, 15, b);
     assert_memory_equal(a, b, sizeof a);
-    check_fails(prelu_session_step(s, &done, &err), PRELU_E_ARG, &err);
+    check_fails(prelu_session_step(s, brief, &done, &err), PRELU_E_ARG, &err);
     prelu_session_destroy(&s);
     prelu_plan_destroy(&plan);
     prelu_graph_destroy(&g);

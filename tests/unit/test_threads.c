@@ -65,6 +65,43 @@ static void test_parked_threads_help(void **state)
     prelu_pool_destroy(&l.pool);
 }
 
+typedef struct stopping {
+    loop l;
+    atomic_bool stop;
+    int stop_at;
+} stopping;
+
+static void stopping_task(void *ctx, size_t i, int worker)
+{
+    stopping *s = ctx;
+    task(&s->l, i, worker);
+    if ((int)i == s->stop_at)
+        atomic_store(&s->stop, true);
+}
+
+/* A loop that is stopped has run its first tasks, each once, and no others. */
+static void test_stop(void **state)
+{
+    (void)state;
+    for (int threads = 0; threads < 4; threads++)
+        for (int at = -1; at < 1000; at += 111) {
+            static stopping s;
+            prelu_err err = {0};
+            memset(&s, 0, sizeof s);
+            s.stop_at = at;
+            atomic_store(&s.stop, at < 0);
+            check_ok(prelu_pool_create(&s.l.pool, threads, &err), &err);
+            const size_t n = prelu_pool_run_until(s.l.pool, 1000, stopping_task, &s, &s.stop);
+            assert_in_range(n, at + 1, at < 0 ? 0 : 1000);
+            if (threads == 0)
+                assert_int_equal(n, at + 1);
+            for (size_t i = 0; i < 1000; i++)
+                assert_int_equal(atomic_load(&s.l.hits[i]), i < n);
+            assert_int_equal(prelu_pool_run_until(s.l.pool, 1000, stopping_task, &s, &s.stop), 0);
+            prelu_pool_destroy(&s.l.pool);
+        }
+}
+
 typedef struct jobs {
     prelu_pool *pool;
     atomic_int done, inner;
@@ -161,9 +198,13 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_task_once),          cmocka_unit_test(test_parked_threads_help),
-        cmocka_unit_test(test_jobs_with_loops),         cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_helpers_keep_their_cpus), cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_each_task_once),
+        cmocka_unit_test(test_parked_threads_help),
+        cmocka_unit_test(test_jobs_with_loops),
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_helpers_keep_their_cpus),
+        cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #define PRELU_SESSION_H
 #include "prelu/image.h"
 #include "prelu/plan.h"
+#include <stdatomic.h>
 
 /** One worker's activations for a plan. Not thread-safe; many sessions may share a plan and pool.
  */
@@ -35,10 +36,16 @@ PRELU_MUST_CHECK prelu_status prelu_session_bind(prelu_session *s, prelu_value v
 /** Seed of Dropout for the next run. */
 void prelu_session_seed(prelu_session *s, uint64_t seed);
 
-/** Begin; then step until *done: each step is a few milliseconds at most of one thread's work per
- *  thread. Between steps the caller may drop the run. Allocates nothing. */
+/** When a step ends before its run does. Where, and how often, changes no bit of the results. */
+typedef struct prelu_pause {
+    bool brief;              /* after a few milliseconds' work of each thread */
+    const atomic_bool *stop; /* once it is set, within the time of a task, which is a small part of
+                                a layer's work; NULL = never */
+} prelu_pause;
+/** Begin; then step until *done. Between steps the caller may drop the run. Allocates nothing. */
 PRELU_MUST_CHECK prelu_status prelu_session_begin(prelu_session *s, prelu_err *err);
-PRELU_MUST_CHECK prelu_status prelu_session_step(prelu_session *s, bool *done, prelu_err *err);
+PRELU_MUST_CHECK prelu_status prelu_session_step(prelu_session *s, prelu_pause pause, bool *done,
+                                                 prelu_err *err);
 /** Add up where time goes: from now on, each run adds the seconds of layer i of the plan to
  *  seconds[i], and those of feeding the inputs to seconds[prelu_plan_layers(plan)]. Borrowed; NULL
  *  ends it. */

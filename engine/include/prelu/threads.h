@@ -1,6 +1,7 @@
 #ifndef PRELU_THREADS_H
 #define PRELU_THREADS_H
 #include "prelu/status.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /** The one pool of compute threads of a process: decode, resize and arithmetic alike.
@@ -33,6 +34,10 @@ void prelu_pool_destroy(prelu_pool **pool);
  *  writes before are seen by the tasks, theirs by the caller after. pool NULL runs them here.
  *  Thread-safe, also from inside tasks and jobs; one thread outside the pool at a time. */
 void prelu_pool_run(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx);
+/** The same, but once *stop is set no further task is begun. stop NULL: never.
+ *  @return how many ran: the first of them, each to its end. */
+size_t prelu_pool_run_until(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx,
+                            const atomic_bool *stop);
 
 /** Queue fn(ctx) to run once on a pool thread, first come first served. The pool must have a
  *  thread. @return E_NOMEM. Thread-safe. */

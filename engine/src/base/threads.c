@@ -23,7 +23,13 @@ typedef struct loop {
     void *ctx;
     size_t tasks;
     atomic_size_t next;
+    const atomic_bool *stop;
 } loop;
+
+static bool stopped(const atomic_bool *stop)
+{
+    return stop && atomic_load_explicit(stop, memory_order_relaxed);
+}
 
 typedef struct slot {
     _Alignas(64) atomic_bool taken;
@@ -77,7 +83,7 @@ static int worker_in(const prelu_pool *pool) { return my_pool == pool ? my_worke
 
 static void work_on(loop *l, int worker)
 {
-    for (;;) {
+    while (!stopped(l->stop)) {
         const size_t task = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
         if (task >= l->tasks)
             return;
@@ -327,15 +333,17 @@ static void wait_helpers(prelu_pool *p, slot *s)
     }
 }
 
-void prelu_pool_run(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx)
+size_t prelu_pool_run_until(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx,
+                            const atomic_bool *stop)
 {
     slot *s;
-    loop l = {.fn = fn, .ctx = ctx, .tasks = tasks};
+    loop l = {.fn = fn, .ctx = ctx, .tasks = tasks, .stop = stop};
     const int worker = pool ? worker_in(pool) : 0;
     if (!pool || tasks <= 1 || pool->threads == 0 || !(s = take_slot(pool))) {
-        for (size_t i = 0; i < tasks; i++)
+        size_t i = 0;
+        for (; i < tasks && !stopped(stop); i++)
             fn(ctx, i, worker);
-        return;
+        return i;
     }
     atomic_store(&pool->caller_cpu, sched_getcpu());
     atomic_store(&s->current, &l);
@@ -344,6 +352,13 @@ void prelu_pool_run(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx
     atomic_store(&s->current, NULL);
     wait_helpers(pool, s);
     atomic_store(&s->taken, false);
+    const size_t begun = atomic_load(&l.next); /* each thread's last claim may be beyond the end */
+    return begun < tasks ? begun : tasks;
+}
+
+void prelu_pool_run(prelu_pool *pool, size_t tasks, prelu_task_fn *fn, void *ctx)
+{
+    (void)prelu_pool_run_until(pool, tasks, fn, ctx, NULL);
 }
 
 prelu_status prelu_pool_submit(prelu_pool *pool, prelu_job_fn *fn, void *ctx, prelu_err *err)

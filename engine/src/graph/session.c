@@ -585,8 +585,8 @@ static double seconds_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Tasks of the current phase up to the step's budget. */
-static double run_some(prelu_session *s, double budget)
+/* Tasks of the current phase up to the step's budget; none after a stop. */
+static double run_some(prelu_session *s, double budget, const atomic_bool *stop)
 {
     const node_state *n = &s->nodes[s->node];
     const prelu_node *node = &s->plan->g->nodes[s->node];
@@ -596,7 +596,7 @@ static double run_some(prelu_session *s, double budget)
     /* a multiple of the threads, however large a task is: a step of one task would run on one */
     const double slots = (double)s->slots;
     const double some = (floor(budget / each / slots) + 1.0) * slots;
-    const size_t count = some < (double)left ? (size_t)some : left;
+    size_t count = some < (double)left ? (size_t)some : left;
     loop_ctx c = {
         .s = s, .phase = s->phase, .first = s->task, .scratch = s->block + s->activations_len};
     c.exec = (op_exec){.op = &s->plan->ops[s->node],
@@ -609,7 +609,7 @@ static double run_some(prelu_session *s, double budget)
                        .seed = s->seed,
                        .first_row = s->first_row};
     const double start = s->seconds ? seconds_now() : 0.0;
-    prelu_pool_run(s->pool, count, run_task, &c);
+    count = prelu_pool_run_until(s->pool, count, run_task, &c, stop);
     if (s->seconds)
         s->seconds[s->node] += seconds_now() - start;
     s->task += count;
@@ -639,8 +639,9 @@ static void end_block(prelu_session *s)
     }
 }
 
-static prelu_status step(prelu_session *s, double budget, bool *done, prelu_err *err)
+prelu_status prelu_session_step(prelu_session *s, prelu_pause pause, bool *done, prelu_err *err)
 {
+    double budget = pause.brief ? STEP_FLOPS * s->slots : (double)INFINITY;
     *done = false;
     if (!s->running)
         return prelu_fail(err, PRELU_E_ARG, "step without begin");
@@ -651,9 +652,10 @@ static prelu_status step(prelu_session *s, double budget, bool *done, prelu_err 
             s->seconds[s->plan->g->n_nodes] += seconds_now() - start;
         s->node = 0;
     }
-    while (s->node < s->plan->g->n_nodes && budget > 0.0) {
+    while (s->node < s->plan->g->n_nodes && budget > 0.0 &&
+           !(pause.stop && atomic_load(pause.stop))) {
         const op_work *w = &s->nodes[s->node].work;
-        budget -= run_some(s, budget);
+        budget -= run_some(s, budget, pause.stop);
         if (s->task < w->tasks[s->phase % w->phases])
             continue;
         s->task = 0;
@@ -669,17 +671,12 @@ static prelu_status step(prelu_session *s, double budget, bool *done, prelu_err 
     return PRELU_OK;
 }
 
-prelu_status prelu_session_step(prelu_session *s, bool *done, prelu_err *err)
-{
-    return step(s, STEP_FLOPS * s->slots, done, err);
-}
-
-/* Without steps: threads wait for each other only where one layer needs all of another. */
+/* In one step: threads wait for each other only where one layer needs all of another. */
 prelu_status prelu_session_run(prelu_session *s, prelu_err *err)
 {
     bool done;
     PRELU_TRY(prelu_session_begin(s, err));
-    return step(s, INFINITY, &done, err);
+    return prelu_session_step(s, (prelu_pause){.brief = false}, &done, err);
 }
 
 /* ---- results ------------------------------------------------------------------------------ */

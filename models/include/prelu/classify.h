@@ -128,6 +128,18 @@ PRELU_MUST_CHECK prelu_status prelu_views_run(prelu_session *s, const prelu_view
                                               prelu_average average, int classes, float *scores,
                                               size_t rows, prelu_err *err);
 
+/** The same in steps, so that others may run between them, or the rest be dropped. */
+typedef struct prelu_passes prelu_passes;
+/** Everything is borrowed until it is destroyed; the session is in use until then. */
+PRELU_MUST_CHECK prelu_status prelu_passes_create(prelu_passes **out, prelu_session *s,
+                                                  const prelu_view *views, size_t n,
+                                                  prelu_average average, int classes, float *scores,
+                                                  size_t rows, prelu_err *err);
+/** As prelu_session_step; what is measured and laid out for a new size is not interrupted. */
+PRELU_MUST_CHECK prelu_status prelu_passes_step(prelu_passes *p, prelu_pause pause, bool *done,
+                                                prelu_err *err);
+void prelu_passes_destroy(prelu_passes **p);
+
 typedef struct prelu_prediction {
     int class_index;
     double score; /* mean over the views, in double, in view order */
