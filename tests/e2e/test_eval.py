@@ -179,6 +179,35 @@ def test_one_pass_is_as_many(full, evaluate, data):
         assert alone == among
 
 
+def test_auto(full, evaluate, data, tmp_path):
+    """Whatever a budget pays for on this machine, a picture has the scores of the mode chosen for it."""
+    rich = {"center": 0, "10view": 0, "dense": 0, "multiscale": 9 * EACH + 5}
+    by_mode = {(x["picture"], x["mode"]): x for x in full[1]}
+    for budget in (1, 3, 3600000):
+        path, page = tmp_path / "lines", tmp_path / "report.html"
+        p = evaluate("--model", MODEL, "--data", data, "--mode", "auto,center", "--budget", budget, "--json",
+                     "--predictions", path, "--html", page)
+        result = json.loads(p.stdout)["results"][0]
+        lines = [x for x in map(json.loads, path.read_text().splitlines()) if x["mode"] == "auto"]
+        chosen = collections.Counter(x["chosen"] for x in lines if "skipped" not in x)
+        assert result["mode"] == "auto" and result["auto"]["budget_ms"] == budget
+        assert {m: n for m, n in result["auto"]["chosen"].items() if n} == chosen
+        assert 0 <= result["auto"]["over_budget"] <= chosen["center"]
+        check_result(result, lines, 10)
+        for x in lines:
+            if "skipped" not in x:
+                assert x["predictions"] == by_mode[x["picture"], x["chosen"]]["predictions"]
+        assert f"auto within {budget} ms: " in Page(page.read_text()).text
+    assert result["auto"] == {"budget_ms": 3600000, "chosen": rich, "over_budget": 0}
+    p = evaluate("--model", MODEL, "--data", data, "--mode", "auto", "--budget", 3600000)
+    assert f"auto within 3600000 ms: multiscale {9 * EACH + 5}\n" in p.stdout
+    p = evaluate("--model", MODEL, "--data", data, "--mode", "auto,dense", "--budget", 3600000, "--csv")
+    auto, dense = csv.DictReader(io.StringIO(p.stdout))
+    assert auto["by_multiscale"] == dense["by_dense"] == auto["images"] and auto["over_budget"] == "0"
+    for flags in (("--mode", "auto"), ("--budget", 5), ("--mode", "auto", "--budget", 0), ("--mode", "auto@32", "--budget", 5)):
+        evaluate("--model", MODEL, "--data", data, *flags, code=64)
+
+
 def test_csv_and_table(full, evaluate, data):
     p = evaluate("--model", MODEL, "--data", data, "--mode", "center,dense", "--csv")
     rows = list(csv.DictReader(io.StringIO(p.stdout)))

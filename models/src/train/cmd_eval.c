@@ -38,7 +38,24 @@ static void on_bad(void *ctx, size_t picture, const char *why)
     snprintf(one->why, sizeof one->why, "%s", why);
 }
 
-/* "center,dense@384" */
+/* Mode auto is center until a picture is there to choose for. */
+static prelu_status parse_mode(eval *e, const char *text, prelu_err *err)
+{
+    prelu_test *t = &e->tests[e->n_tests];
+    char *name = e->names[e->n_tests];
+    const bool chosen = strcmp(text, "auto") == 0;
+    PRELU_TRY(prelu_test_parse(t, chosen ? "center" : text, err));
+    t->average = e->average;
+    if (chosen)
+        snprintf(name, sizeof e->names[0], "auto");
+    else
+        prelu_test_text(t, name, sizeof e->names[0]);
+    e->choice.tests[e->n_tests++] = chosen;
+    e->chooses = e->chooses || chosen;
+    return PRELU_OK;
+}
+
+/* "center,dense@384,auto" */
 static prelu_status parse_modes(eval *e, const char *text, prelu_err *err)
 {
     while (*text) {
@@ -47,10 +64,7 @@ static prelu_status parse_modes(eval *e, const char *text, prelu_err *err)
         if (e->n_tests == TRAIN_MAX_TESTS)
             return prelu_fail(err, PRELU_E_ARG, "--mode: more than %d", TRAIN_MAX_TESTS);
         snprintf(one, sizeof one, "%.*s", (int)(len < sizeof one ? len : sizeof one - 1), text);
-        PRELU_TRY(prelu_test_parse(&e->tests[e->n_tests], one, err));
-        e->tests[e->n_tests].average = e->average;
-        prelu_test_text(&e->tests[e->n_tests], e->names[e->n_tests], sizeof e->names[0]);
-        e->n_tests++;
+        PRELU_TRY(parse_mode(e, one, err));
         text += len + (text[len] == ',');
     }
     return e->n_tests ? PRELU_OK : prelu_fail(err, PRELU_E_ARG, "--mode is empty");
@@ -84,6 +98,27 @@ static bool is_dense(const prelu_test *t)
     return t->mode == PRELU_MODE_DENSE || t->mode == PRELU_MODE_MULTISCALE;
 }
 
+static prelu_status plan_dense(eval *e, int i, prelu_err *err)
+{
+    if (e->dense[i])
+        return PRELU_OK;
+    PRELU_TRY(prelu_model_plan_dense(&e->dense[i], e->models[i], e->plans[i], e->precision, e->pool,
+                                     err));
+    return prelu_session_create(&e->members[i].dense, e->dense[i], e->pool, 0, err);
+}
+
+/* Mode auto does with what the model can. */
+static prelu_status measure_member(eval *e, int i, prelu_err *err)
+{
+    train_member *m = &e->members[i];
+    prelu_err why = {0};
+    const prelu_status st = plan_dense(e, i, &why);
+    if (st && st != PRELU_E_UNSUPPORTED)
+        return prelu_fail(err, st, "%s", why.text);
+    m->dense_plan = e->dense[i];
+    return prelu_rate_measure(&m->rate, m->session, m->dense, m->model, err);
+}
+
 /* Every test is checked with every model before the first one runs. */
 static prelu_status make_member(eval *e, int i, prelu_err *err)
 {
@@ -93,13 +128,52 @@ static prelu_status make_member(eval *e, int i, prelu_err *err)
     PRELU_TRY(prelu_session_create(&m->session, e->plans[i], e->pool, 0, err));
     for (int k = 0; k < e->n_tests; k++) {
         m->tests[k] = e->tests[k];
-        if (is_dense(&m->tests[k]) && !e->dense[i]) {
-            PRELU_TRY(prelu_model_plan_dense(&e->dense[i], m->model, e->plans[i], e->precision,
-                                             e->pool, err));
-            PRELU_TRY(prelu_session_create(&m->dense, e->dense[i], e->pool, 0, err));
-        }
+        if (is_dense(&m->tests[k]))
+            PRELU_TRY(plan_dense(e, i, err));
         PRELU_TRY(prelu_test_resolve(&m->tests[k], m->model, e->dense[i], err));
     }
+    return e->chooses ? measure_member(e, i, err) : PRELU_OK;
+}
+
+/* What decoding and resizing takes, by the first picture that can be read. */
+static prelu_status time_pixels(eval *e, prelu_err *err)
+{
+    const prelu_test center = {.mode = PRELU_MODE_CENTER};
+    for (size_t i = 0; i < e->data->n_pictures; i++) {
+        prelu_err unread = {0};
+        prelu_image img = {.data = NULL};
+        prelu_prepared p = {.n_images = 0};
+        const double start = train_now_ms();
+        prelu_status st = mdl_dataset_decode(e->data, i, &img, &unread);
+        if (!st)
+            st = prelu_model_prepare_image(&p, e->models[0], &center, &img, NULL, &unread);
+        e->choice.pixel_ms = (train_now_ms() - start) / ((double)img.width * img.height + 1);
+        prelu_prepared_deinit(&p);
+        prelu_image_deinit(&img);
+        if (!st)
+            return PRELU_OK;
+        if (st == PRELU_E_NOMEM)
+            return prelu_fail(err, st, "%s", unread.text);
+    }
+    return PRELU_OK;
+}
+
+/* Every process goes by what process 0 measured, so that their number changes no choice. */
+static prelu_status prepare_auto(eval *e, prelu_err *err)
+{
+    enum { EACH = sizeof(prelu_rate) / sizeof(double) };
+    double all[1 + EACH * TRAIN_MAX_MEMBERS] = {0};
+    PRELU_TRY(time_pixels(e, err));
+    prelu_model_mode_order(e->models[0], e->choice.order);
+    all[0] = e->choice.pixel_ms;
+    for (int i = 0; i < e->n_models; i++)
+        memcpy(all + 1 + EACH * i, &e->members[i].rate, sizeof e->members[i].rate);
+    if (train_dist_rank())
+        memset(all, 0, sizeof all);
+    train_dist_sum_doubles(all, sizeof all / sizeof *all);
+    e->choice.pixel_ms = all[0];
+    for (int i = 0; i < e->n_models; i++)
+        memcpy(&e->members[i].rate, all + 1 + EACH * i, sizeof e->members[i].rate);
     return PRELU_OK;
 }
 
@@ -186,6 +260,7 @@ static prelu_status run_tests(eval *e, prelu_err *err)
     train_evaluation v = {.members = e->members,
                           .n_members = e->n_models,
                           .n_tests = e->n_tests,
+                          .choice = e->chooses ? &e->choice : NULL,
                           .pool = e->pool,
                           .data = e->data,
                           .first = first,
@@ -223,13 +298,17 @@ static prelu_status compare_precision(const eval *e, const train_args *a, prelu_
 
 static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
 {
-    int64_t limit = 0;
+    int64_t limit = 0, budget = 0;
     int threads = 1;
     PRELU_TRY(train_need(a, "data", &e->dir, err));
     e->split = train_text(a, "split", "val");
     PRELU_TRY(train_int(a, "limit", 1, INT64_MAX, 0, &limit, err));
     PRELU_TRY(prelu_average_parse(&e->average, train_text(a, "average", "prob"), err));
     PRELU_TRY(parse_modes(e, train_text(a, "mode", "center"), err));
+    PRELU_TRY(train_int(a, "budget", 1, 3600000, 0, &budget, err));
+    if (e->chooses != (budget > 0))
+        return prelu_fail(err, PRELU_E_ARG, "--mode auto and --budget go together");
+    e->choice.budget_ms = (double)budget;
     PRELU_TRY(prelu_precision_parse(&e->precision, train_text(a, "precision", "auto"), err));
     if (train_flag(a, "json") && train_flag(a, "csv"))
         return prelu_fail(err, PRELU_E_ARG, "--json and --csv: standard output takes one of them");
@@ -241,6 +320,8 @@ static prelu_status eval_all(eval *e, const train_args *a, prelu_err *err)
         return compare_precision(e, a, err);
     for (int i = 0; i < e->n_models; i++)
         PRELU_TRY(make_member(e, i, err));
+    if (e->chooses)
+        PRELU_TRY(prepare_auto(e, err));
     return run_tests(e, err);
 }
 
@@ -304,9 +385,10 @@ static const train_option options[] = {
     {"data", "DIR", "folder with <split>/<class>/*.jpg, or IDX files", false},
     {"split", "NAME", "train or val (default)", false},
     {"mode", "LIST",
-     "center, 10view, dense, multiscale, with commas; dense@384, multiscale@256+384 give the sizes "
-     "(default center)",
+     "center, 10view, dense, multiscale, auto, with commas; dense@384, multiscale@256+384 give the "
+     "sizes (default center)",
      false},
+    {"budget", "MS", "for auto: milliseconds that a picture may take", false},
     {"average", "WHAT", "prob (default): mean of the scores after softmax, or logit: before it",
      false},
     {"limit", "N", "only N pictures, evenly spaced", false},

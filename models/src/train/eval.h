@@ -23,6 +23,8 @@ typedef struct eval {
     prelu_pool *pool;
     prelu_precision precision;
     prelu_average average;
+    train_auto choice;                 /* of mode auto, for the tests that are */
+    bool chooses;                      /* one is */
     prelu_test tests[TRAIN_MAX_TESTS]; /* as asked for */
     char names[TRAIN_MAX_TESTS][64];
     train_record *records; /* of all pictures, test by test */
@@ -36,6 +38,8 @@ typedef struct eval {
 } eval;
 
 void train_eval_print_table(const eval *e);
+/** Of a test that is auto: how many pictures each mode was chosen for, on a line. */
+void train_eval_print_choice(FILE *f, const eval *e, int test);
 void train_eval_print_json(const eval *e);
 void train_eval_print_csv(const eval *e);
 /** A JSON line for each picture and test. @return E_IO, E_PERM, E_NOTFOUND. */

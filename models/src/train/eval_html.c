@@ -50,6 +50,12 @@ static void write_modes(FILE *f, const eval *e)
                 (unsigned long long)r->skipped);
     }
     fputs("</table></div>\n", f);
+    for (int i = 0; i < e->n_tests; i++)
+        if (e->choice.tests[i]) {
+            fputs("<p class=\"soft\">", f);
+            train_eval_print_choice(f, e, i);
+            fputs("</p>\n", f);
+        }
 }
 
 static void write_reliability(FILE *f, const train_figures *g)

@@ -44,18 +44,43 @@ void train_eval_print_table(const eval *e)
                100 * f->low, 100 * f->high, 100 * train_fraction(r->top5, r->images), f->ece,
                train_eval_infer_ms(e, i), (unsigned long long)r->skipped);
     }
+    for (int i = 0; i < e->n_tests; i++)
+        if (e->choice.tests[i])
+            train_eval_print_choice(stdout, e, i);
+}
+
+void train_eval_print_choice(FILE *f, const eval *e, int i)
+{
+    const train_result *r = &e->figures[i].result;
+    fprintf(f, "auto within %.0f ms:", e->choice.budget_ms);
+    for (int m = 0, n = 0; m < PRELU_MODES; m++)
+        if (r->modes[m])
+            fprintf(f, "%s %s %llu", n++ ? "," : "", prelu_mode_name((prelu_mode)m),
+                    (unsigned long long)r->modes[m]);
+    if (r->over_budget)
+        fprintf(f, "; %llu over the budget", (unsigned long long)r->over_budget);
+    fputc('\n', f);
 }
 
 void train_eval_print_csv(const eval *e)
 {
-    puts("mode,images,top1,top1_low,top1_high,top5,ece,skipped,decode_ms,prepare_ms,infer_ms");
+    fputs("mode,images,top1,top1_low,top1_high,top5,ece,skipped,decode_ms,prepare_ms,infer_ms",
+          stdout);
+    for (int m = 0; m < PRELU_MODES && e->chooses; m++)
+        printf(",by_%s", prelu_mode_name((prelu_mode)m));
+    puts(e->chooses ? ",over_budget" : "");
     for (int i = 0; i < e->n_tests; i++) {
         const train_figures *f = &e->figures[i];
         const train_result *r = &f->result;
-        printf("%s,%llu,%.6f,%.6f,%.6f,%.6f,%.6f,%llu,%.4f,%.4f,%.4f\n", e->names[i],
+        printf("%s,%llu,%.6f,%.6f,%.6f,%.6f,%.6f,%llu,%.4f,%.4f,%.4f", e->names[i],
                (unsigned long long)r->images, train_fraction(r->top1, r->images), f->low, f->high,
                train_fraction(r->top5, r->images), f->ece, (unsigned long long)r->skipped,
                train_eval_decode_ms(e), train_eval_prepare_ms(e, i), train_eval_infer_ms(e, i));
+        for (int m = 0; m < PRELU_MODES && e->chooses; m++)
+            printf(",%llu", (unsigned long long)r->modes[m]);
+        if (e->chooses)
+            printf(",%llu", (unsigned long long)r->over_budget);
+        putchar('\n');
     }
 }
 
@@ -111,6 +136,15 @@ static void json_classes(const train_figures *f)
     putchar(']');
 }
 
+static void json_choice(const eval *e, const train_result *r)
+{
+    printf(",\"auto\":{\"budget_ms\":%.0f,\"chosen\":{", e->choice.budget_ms);
+    for (int m = 0; m < PRELU_MODES; m++)
+        printf("%s\"%s\":%llu", m ? "," : "", prelu_mode_name((prelu_mode)m),
+               (unsigned long long)r->modes[m]);
+    printf("},\"over_budget\":%llu}", (unsigned long long)r->over_budget);
+}
+
 static void json_result(const eval *e, int i)
 {
     const train_figures *f = &e->figures[i];
@@ -121,6 +155,8 @@ static void json_result(const eval *e, int i)
            e->names[i], (unsigned long long)r->images, train_fraction(r->top1, r->images), f->low,
            f->high, train_fraction(r->top5, r->images), (unsigned long long)r->skipped,
            train_eval_decode_ms(e), train_eval_prepare_ms(e, i), train_eval_infer_ms(e, i));
+    if (e->choice.tests[i])
+        json_choice(e, r);
     json_calibration(f);
     json_classes(f);
     putchar('}');
@@ -177,6 +213,8 @@ static void prediction_line(FILE *f, const eval *e, int test, const train_record
     fputs("{\"picture\":", f);
     train_json_text(f, mdl_dataset_name(e->data, r->picture, name, sizeof name));
     fprintf(f, ",\"mode\":\"%s\",\"class\":%d", e->names[test], r->label);
+    if (r->n && e->choice.tests[test])
+        fprintf(f, ",\"chosen\":\"%s\"", prelu_mode_name((prelu_mode)r->mode));
     if (!r->n) {
         fputs(",\"skipped\":true}\n", f);
         return;

@@ -13,7 +13,8 @@
 /* A picture prepared for one test of one member. */
 typedef struct piece {
     prelu_prepared prepared;
-    bool held;
+    prelu_test test; /* the member's, or mode auto's choice for this picture */
+    bool held, over_budget;
 } piece;
 
 typedef struct block {
@@ -33,9 +34,69 @@ void train_count(train_result *r, const train_record *one)
 {
     r->skipped += one->n == 0;
     r->images += one->n > 0;
+    r->modes[one->mode] += one->n > 0;
+    r->over_budget += one->n > 0 && one->over_budget;
     r->top1 += one->n > 0 && one->top[0] == one->label;
     for (int i = 0; i < one->n; i++)
         r->top5 += one->top[i] == one->label;
+}
+
+static piece *piece_at(const block *b, size_t member, size_t test, size_t i)
+{
+    return &b->pieces[(member * (size_t)b->e->n_tests + test) * b->room + i];
+}
+
+static prelu_status decode(block *b, size_t i, prelu_image *decoded, prelu_err *err)
+{
+    const double start = train_now_ms();
+    if (!decoded->data)
+        PRELU_TRY(mdl_dataset_decode(b->e->data, b->first + i, decoded, err));
+    b->decode_ms[i] += train_now_ms() - start;
+    return PRELU_OK;
+}
+
+/* Mode auto: all members are tested alike. A picture that no mode can test stays with the one that
+ * will say so. */
+static void choose(block *b, size_t i, size_t test, const prelu_image *decoded)
+{
+    const train_evaluation *e = b->e;
+    const train_auto *a = e->choice;
+    const double pixels = (double)decoded->width * decoded->height;
+    prelu_costed members[TRAIN_MAX_MEMBERS];
+    prelu_test tests[TRAIN_MAX_MEMBERS];
+    prelu_choice choice;
+    prelu_err ignored = {0};
+    for (int m = 0; m < e->n_members; m++) {
+        members[m] =
+            (prelu_costed){e->members[m].model, e->members[m].dense_plan, e->members[m].rate};
+        tests[m] = e->members[m].tests[test];
+    }
+    if (prelu_test_choose(tests, members, (size_t)e->n_members, a->order,
+                          a->budget_ms - a->pixel_ms * pixels, decoded->width, decoded->height,
+                          &choice, &ignored))
+        return;
+    for (int m = 0; m < e->n_members; m++) {
+        piece_at(b, (size_t)m, test, i)->test = tests[m];
+        piece_at(b, (size_t)m, test, i)->over_budget = !choice.fits;
+    }
+}
+
+/* How picture i is tested, by member and test. */
+static prelu_status set_tests(block *b, size_t i, prelu_image *decoded, prelu_err *err)
+{
+    const train_evaluation *e = b->e;
+    for (int k = 0; k < e->n_tests; k++) {
+        for (int m = 0; m < e->n_members; m++) {
+            piece *p = piece_at(b, (size_t)m, (size_t)k, i);
+            p->test = e->members[m].tests[k];
+            p->over_budget = false;
+        }
+        if (e->choice && e->choice->tests[k]) {
+            PRELU_TRY(decode(b, i, decoded, err));
+            choose(b, i, (size_t)k, decoded);
+        }
+    }
+    return PRELU_OK;
 }
 
 static prelu_status prepare_slot(block *b, size_t i, const prelu_model *m, const prelu_test *test,
@@ -46,10 +107,7 @@ static prelu_status prepare_slot(block *b, size_t i, const prelu_model *m, const
     void *bytes = NULL;
     size_t len = 0;
     if (!m->preprocess.draft || e->data->is_idx) {
-        const double start = train_now_ms();
-        if (!decoded->data)
-            PRELU_TRY(mdl_dataset_decode(e->data, b->first + i, decoded, err));
-        b->decode_ms[i] += train_now_ms() - start;
+        PRELU_TRY(decode(b, i, decoded, err));
         return prelu_model_prepare_image(out, m, test, decoded, NULL, err);
     }
     PRELU_TRY(mdl_dataset_bytes(e->data, b->first + i, &bytes, &len, err));
@@ -68,11 +126,11 @@ static void prepare_task(void *ctx, size_t i, int worker)
     (void)worker;
     memset(&b->errs[i], 0, sizeof b->errs[i]);
     b->decode_ms[i] = 0;
-    for (size_t s = 0; s < b->slots; s++) {
+    const bool known = set_tests(b, i, &decoded, &b->errs[i]) == PRELU_OK;
+    for (size_t s = 0; s < b->slots && known; s++) {
         const train_member *m = &e->members[s / (size_t)e->n_tests];
         piece *p = &b->pieces[s * b->room + i];
-        p->held = !prepare_slot(b, i, m->model, &m->tests[s % (size_t)e->n_tests], &decoded,
-                                &p->prepared, &b->errs[i]);
+        p->held = !prepare_slot(b, i, m->model, &p->test, &decoded, &p->prepared, &b->errs[i]);
         if (!p->held && !decoded.data)
             break; /* the file is at fault; every test would say so again */
     }
@@ -114,17 +172,25 @@ static prelu_status grow_scores(block *b, size_t rows, prelu_err *err)
     return PRELU_OK;
 }
 
-/* A member's means over the rows of each picture of the block, in one test. */
-static prelu_status run_slot(block *b, size_t s, train_timing *t, prelu_err *err)
+/* Is picture i run with that test, and densely or not? */
+static bool belongs(const block *b, size_t i, size_t s, bool dense)
+{
+    return ready(b, i, s % (size_t)b->e->n_tests) &&
+           (b->pieces[s * b->room + i].test.dense != NULL) == dense;
+}
+
+/* A member's means over the rows of each picture of the block that is run densely in that test, or
+ * that is not. */
+static prelu_status run_group(block *b, size_t s, bool dense, train_timing *t, prelu_err *err)
 {
     const train_evaluation *e = b->e;
-    const size_t test = s % (size_t)e->n_tests, member = s / (size_t)e->n_tests;
+    const size_t member = s / (size_t)e->n_tests;
     const train_member *m = &e->members[member];
-    const double start = train_now_ms();
+    const prelu_average average = m->tests[s % (size_t)e->n_tests].average;
     size_t views = 0, rows = 0, row = 0;
     for (size_t i = 0; i < b->n; i++) {
         const prelu_prepared *p = &b->pieces[s * b->room + i].prepared;
-        if (!ready(b, i, test))
+        if (!belongs(b, i, s, dense))
             continue;
         memcpy(b->views + views, p->views, p->n_views * sizeof *p->views);
         views += p->n_views;
@@ -133,16 +199,24 @@ static prelu_status run_slot(block *b, size_t s, train_timing *t, prelu_err *err
     }
     PRELU_TRY(grow_scores(b, rows, err));
     if (views)
-        PRELU_TRY(prelu_views_run(m->tests[test].dense ? m->dense : m->session, b->views, views,
-                                  m->tests[test].average, (int)b->classes, b->scores, rows, err));
+        PRELU_TRY(prelu_views_run(dense ? m->dense : m->session, b->views, views, average,
+                                  (int)b->classes, b->scores, rows, err));
     for (size_t i = 0; i < b->n; i++) {
         const prelu_prepared *p = &b->pieces[s * b->room + i].prepared;
-        if (!ready(b, i, test))
+        if (!belongs(b, i, s, dense))
             continue;
         PRELU_TRY(prelu_prepared_mean(p, m->model, b->scores + row * b->classes,
                                       b->means + (member * b->room + i) * b->classes, err));
         row += p->n_rows;
     }
+    return PRELU_OK;
+}
+
+static prelu_status run_slot(block *b, size_t s, train_timing *t, prelu_err *err)
+{
+    const double start = train_now_ms();
+    PRELU_TRY(run_group(b, s, false, t, err));
+    PRELU_TRY(run_group(b, s, true, t, err));
     t->infer += train_now_ms() - start;
     return PRELU_OK;
 }
@@ -175,8 +249,11 @@ static prelu_status run_test(block *b, size_t test, train_result *r, train_timin
         PRELU_TRY(run_slot(b, s, t, err));
     for (size_t i = 0; i < b->n; i++) {
         const size_t picture = b->first + i;
+        const piece *p = piece_at(b, 0, test, i);
         train_record one = {.picture = (uint32_t)picture,
-                            .label = e->data->pictures[picture].label};
+                            .label = e->data->pictures[picture].label,
+                            .mode = p->test.mode,
+                            .over_budget = p->over_budget};
         if (ready(b, i, test))
             PRELU_TRY(rank_one(b, i, e->members->tests[test].average, &one, err));
         train_count(r, &one);
@@ -207,8 +284,13 @@ static prelu_status run_block(block *b, train_result *r, train_timing *t, prelu_
     return PRELU_OK;
 }
 
-static size_t views_each(const prelu_test *t)
+/* The most that mode auto, or else the test itself, may make of one picture. */
+static size_t views_each(const prelu_model *m, const prelu_test *t, bool chosen)
 {
+    const size_t sizes = 2 * (size_t)m->preprocess.n_scales;
+    if (chosen)
+        return sizes > 10 ? sizes : 10;
+
     switch (t->mode) {
     case PRELU_MODE_CENTER:
         return 1;
@@ -222,12 +304,14 @@ static size_t views_each(const prelu_test *t)
 }
 
 /* About the pixels that are kept of one picture. */
-static size_t pixels_each(const prelu_model *m, const prelu_test *t)
+static size_t pixels_each(const prelu_model *m, const prelu_test *t, bool chosen)
 {
     const size_t side = (size_t)m->preprocess.resize;
-    size_t pixels = t->n_scales ? 0 : side * side;
-    for (int i = 0; i < t->n_scales; i++)
-        pixels += (size_t)t->scales[i] * (size_t)t->scales[i];
+    const int *scales = chosen ? m->preprocess.scales : t->scales;
+    const int n = chosen ? m->preprocess.n_scales : t->n_scales;
+    size_t pixels = n ? 0 : side * side;
+    for (int i = 0; i < n; i++)
+        pixels += (size_t)scales[i] * (size_t)scales[i];
     return pixels;
 }
 
@@ -239,8 +323,10 @@ static size_t block_room(const train_evaluation *e, size_t *views)
     for (int m = 0; m < e->n_members; m++)
         for (int k = 0; k < e->n_tests; k++) {
             const prelu_test *t = &e->members[m].tests[k];
-            pixels += pixels_each(e->members[m].model, t);
-            *views = views_each(t) > *views ? views_each(t) : *views;
+            const bool chosen = e->choice && e->choice->tests[k];
+            const size_t each = views_each(e->members[m].model, t, chosen);
+            pixels += pixels_each(e->members[m].model, t, chosen);
+            *views = each > *views ? each : *views;
         }
     room =
         BLOCK_VIEWS / *views < BLOCK_PIXELS / pixels ? BLOCK_VIEWS / *views : BLOCK_PIXELS / pixels;

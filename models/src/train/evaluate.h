@@ -16,13 +16,17 @@ typedef struct train_record {
     int32_t n;              /* entries of top: 5, or the classes if they are fewer; 0 = skipped */
     int32_t top[TRAIN_TOP]; /* class indexes, best first */
     double score[TRAIN_TOP];
-    double own; /* score of the label */
+    double own;          /* score of the label */
+    int32_t mode;        /* prelu_mode: mode auto's choice, or as asked */
+    int32_t over_budget; /* 1: no mode fits into auto's budget */
 } train_record;
 
 typedef struct train_result {
     uint64_t images;     /* classified */
     uint64_t top1, top5; /* how many of them are right; top5 means classes if there are fewer */
     uint64_t skipped;    /* damaged pictures */
+    uint64_t modes[PRELU_MODES]; /* images by mode */
+    uint64_t over_budget;
 } train_result;
 /** Add one record to the counts. */
 void train_count(train_result *r, const train_record *one);
@@ -38,11 +42,22 @@ typedef struct train_member {
     const prelu_model *model;
     prelu_session *session, *dense;    /* of its plans; dense only where a test asks for it */
     prelu_test tests[TRAIN_MAX_TESTS]; /* resolved for this model */
+    const prelu_plan *dense_plan;      /* where mode auto may use it, else NULL */
+    prelu_rate rate;                   /* for mode auto */
 } train_member;
+
+/** What mode auto goes by, picture by picture, as the server does. */
+typedef struct train_auto {
+    bool
+        tests[TRAIN_MAX_TESTS]; /* those that are auto; of them the members' tests give `average` */
+    double budget_ms, pixel_ms; /* of which decoding and resizing a pixel takes so much */
+    prelu_mode order[PRELU_MODES];
+} train_auto;
 
 typedef struct train_evaluation {
     const train_member *members; /* with the same classes */
     int n_members, n_tests;
+    const train_auto *choice; /* NULL: no test is auto */
     prelu_pool *pool;
     const mdl_dataset *data; /* labels are the models' class indexes */
     size_t first, n;         /* the pictures to take */

@@ -49,8 +49,10 @@ static prelu_status gather(fit *f, const train_record *mine, size_t n, train_res
         st = train_fit_log_val(f, records, err);
     prelu_free(records);
     train_dist_sum_doubles(counts, 4);
-    *r = (train_result){(uint64_t)counts[0], (uint64_t)counts[1], (uint64_t)counts[2],
-                        (uint64_t)counts[3]};
+    *r = (train_result){.images = (uint64_t)counts[0],
+                        .top1 = (uint64_t)counts[1],
+                        .top5 = (uint64_t)counts[2],
+                        .skipped = (uint64_t)counts[3]};
     return st;
 }
 
