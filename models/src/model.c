@@ -134,6 +134,37 @@ static prelu_status check_size(const prelu_model *m, prelu_err *err)
     return PRELU_OK;
 }
 
+/* Walk back from the scores, past what has no weights, to the last layer that has; its input, past
+ * what does nothing at test time, is the picture's features. */
+static void find_features(prelu_model *m, const prelu_shape *shapes)
+{
+    static const char *const layers[] = {"Gemm", "MatMul", "Conv"};
+    const prelu_graph *g = m->graph;
+    prelu_value v = m->logits == PRELU_NONE ? g->outputs[0] : m->logits;
+    bool found = false;
+    m->features = PRELU_NONE;
+    m->n_features = 0;
+    while (!found && g->values[v].producer != PRELU_NONE) {
+        const prelu_node *n = &g->nodes[g->values[v].producer];
+        for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+            found = found || !strcmp(n->op, layers[i]);
+        v = n->in[0];
+        if (g->values[v].is_constant && n->n_in > 1) /* bias + x */
+            v = n->in[1];
+    }
+    for (int p = g->values[v].producer; p != PRELU_NONE; p = g->values[v].producer) {
+        const prelu_node *n = &g->nodes[p];
+        if (strcmp(n->op, "Dropout") != 0 && strcmp(n->op, "Identity") != 0)
+            break;
+        v = n->in[0];
+    }
+    if (!found || g->values[v].is_input || g->values[v].is_constant)
+        return;
+    m->n_features = score_count(&shapes[v]);
+    if (m->n_features)
+        m->features = v;
+}
+
 static prelu_status add_softmax(prelu_model *m, prelu_err *err)
 {
     prelu_graph *g = m->graph;
@@ -159,9 +190,13 @@ prelu_status mdl_find_scores(prelu_model *m, prelu_err *err)
     st = mdl_graph_infer(g, m->preprocess.crop, shapes, err);
     if (!st && takes_pictures(g) && g->n_outputs > 0)
         classes = score_count(&shapes[m->prob == PRELU_NONE ? g->outputs[0] : m->prob]);
+    m->features = PRELU_NONE;
+    m->n_features = 0;
+    if (classes > 0)
+        find_features(m, shapes);
     prelu_free(shapes);
     if (st || classes < 1) {
-        m->logits = m->prob = PRELU_NONE;
+        m->logits = m->prob = m->features = PRELU_NONE;
         return st;
     }
     PRELU_TRY(check_size(m, err));
@@ -177,6 +212,7 @@ prelu_status prelu_model_take(prelu_model **out, prelu_graph *g, int classes, pr
         return prelu_fail(err, PRELU_E_NOMEM, "model: %zu bytes", sizeof *m);
     mdl_preprocess_defaults(&m->preprocess);
     m->graph = g;
+    m->features = PRELU_NONE;
     find_softmax(m);
     if (classes < 1 || classes > MDL_MAX_SCORES)
         st = prelu_fail(err, PRELU_E_ARG, "%d classes, not 1..%d", classes, MDL_MAX_SCORES);
@@ -196,7 +232,7 @@ void prelu_model_drop_weights(prelu_model *m)
 {
     mdl_map map = {m->map, m->map_len};
     prelu_graph_destroy(&m->graph);
-    m->logits = m->prob = PRELU_NONE;
+    m->logits = m->prob = m->features = PRELU_NONE;
     mdl_map_deinit(&map);
     m->map = NULL;
     m->map_len = 0;
@@ -246,11 +282,12 @@ static void on_packed(void *ctx, const void *data, size_t len)
 static prelu_status plan_scores(prelu_plan **out, const prelu_model *m, const prelu_graph *g,
                                 prelu_plan_options *o, prelu_err *err)
 {
-    prelu_value outputs[2];
+    prelu_value outputs[3];
     outputs[PRELU_OUTPUT_PROB] = m->prob;
     outputs[PRELU_OUTPUT_LOGITS] = m->logits;
+    outputs[PRELU_OUTPUT_FEATURES] = m->features;
     o->outputs = outputs;
-    o->n_outputs = 2;
+    o->n_outputs = g == m->graph && m->n_features > 0 ? 3 : 2; /* of single views only */
     o->packed = on_packed;
     o->packed_ctx = (void *)m;
     return prelu_plan_create(out, g, o, err);

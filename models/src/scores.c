@@ -93,11 +93,22 @@ static prelu_status end_pass(prelu_passes *p, prelu_err *err)
     return PRELU_OK;
 }
 
+int prelu_average_width(const prelu_model *m, prelu_average average)
+{
+    return average == PRELU_AVERAGE_FEATURES ? m->n_features : m->classes;
+}
+
+static int output_of(prelu_average average)
+{
+    return average == PRELU_AVERAGE_LOGIT      ? PRELU_OUTPUT_LOGITS
+           : average == PRELU_AVERAGE_FEATURES ? PRELU_OUTPUT_FEATURES
+                                               : PRELU_OUTPUT_PROB;
+}
+
 prelu_status prelu_passes_create(prelu_passes **out, prelu_session *s, const prelu_view *views,
                                  size_t n, prelu_average average, int classes, float *scores,
                                  size_t rows, prelu_err *err)
 {
-    const bool logits = average == PRELU_AVERAGE_LOGIT;
     prelu_status st;
     if (n < 1)
         return prelu_fail(err, PRELU_E_ARG, "%zu views to run", n);
@@ -106,7 +117,7 @@ prelu_status prelu_passes_create(prelu_passes **out, prelu_session *s, const pre
         return prelu_fail(err, PRELU_E_NOMEM, "%zu views", n);
     p->session = s;
     p->views = views;
-    p->output = logits ? PRELU_OUTPUT_LOGITS : PRELU_OUTPUT_PROB;
+    p->output = output_of(average);
     p->n = n;
     p->classes = (size_t)classes;
     p->rows = rows;
@@ -166,6 +177,27 @@ prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n
     const prelu_status st = prelu_passes_step(p, (prelu_pause){.brief = false}, &done, err);
     prelu_passes_destroy(&p);
     return st;
+}
+
+prelu_status prelu_tensors_run(prelu_session *s, const float *data, size_t n, int side,
+                               prelu_average average, int width, float *scores, prelu_err *err)
+{
+    const int output = output_of(average);
+    const size_t pixels = (size_t)side * (size_t)side;
+    size_t most = PRELU_PASS_PIXELS / pixels, count;
+    most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
+    for (size_t i = 0; i < n; i += most) {
+        const size_t now = n - i < most ? n - i : most, row = now * (size_t)width;
+        PRELU_TRY(prelu_session_reshape(s, (int64_t)now, side, side, err));
+        PRELU_TRY(prelu_session_set_input(s, 0, data + i * 3 * pixels, now * 3 * pixels, err));
+        PRELU_TRY(prelu_session_run(s, err));
+        PRELU_TRY(prelu_shape_count(prelu_session_output_shape(s, output), &count, err));
+        if (count != row)
+            return prelu_fail(err, PRELU_E_FORMAT, "%zu scores of %zu pictures, not %zu", count,
+                              now, row);
+        memcpy(scores + i * (size_t)width, prelu_session_output(s, output), row * sizeof *scores);
+    }
+    return PRELU_OK;
 }
 
 /* Put (c, score) into the first `n` of `top`, best first; an equal score goes behind. */
@@ -257,7 +289,8 @@ prelu_status prelu_model_rank(const prelu_model *m, const float *scores, size_t 
 prelu_status prelu_prepared_mean(const prelu_prepared *p, const prelu_model *m, const float *scores,
                                  double *mean, prelu_err *err)
 {
-    return mean_groups(mean, scores, (size_t)m->classes, p->rows, (size_t)p->n_images, err);
+    return mean_groups(mean, scores, (size_t)prelu_average_width(m, p->average), p->rows,
+                       (size_t)p->n_images, err);
 }
 
 prelu_status prelu_prepared_rank(const prelu_prepared *p, const prelu_model *m, const float *scores,

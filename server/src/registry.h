@@ -20,7 +20,7 @@ typedef struct srv_model {
     char no_dense[256]; /* why not: names the node */
     double load_seconds;
     int index;                     /* in the registry */
-    char group[2][2];              /* addresses that name batches: [dense][average] */
+    char group[3][PRELU_AVERAGES]; /* addresses that name batches: views, dense, tensors */
     prelu_rate rate;               /* measured at start */
     prelu_mode order[PRELU_MODES]; /* most accurate first, for mode auto */
     /* Smoothed over the runs; 0 = not yet: their time for views as a part of that by `rate`, and

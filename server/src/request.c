@@ -42,6 +42,7 @@ static void request_unref(request *r)
         return;
     for (size_t i = 0; r->tasks && i < r->n; i++) {
         prelu_free(r->tasks[i].top);
+        prelu_free(r->tasks[i].means);
         prelu_heatmap_deinit(&r->tasks[i].heatmap);
         prelu_image_deinit(&r->tasks[i].painted);
     }

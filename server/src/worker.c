@@ -90,13 +90,11 @@ static void delay_over(void *ctx)
 
 static void finish(srv_workers *w, srv_task *t)
 {
-    prelu_free(t->means);
-    t->means = NULL;
     for (size_t i = 0; i < t->n_runs; i++) {
         prelu_prepared_deinit(&t->runs[i].prepared);
         prelu_free(t->runs[i].scores);
     }
-    if (t->err.code == PRELU_OK)
+    if (t->err.code == PRELU_OK && t->top)
         srv_metrics_image(w->metrics, (int)t->runs[0].test.mode, t->top[0].score);
     t->done(t); /* the last use of t */
     atomic_fetch_sub(&w->active, 1);
@@ -139,7 +137,7 @@ static void join(srv_task *t)
         if (r->err.code && !t->err.code)
             t->err = r->err;
     }
-    if (t->err.code)
+    if (t->err.code || t->runs[0].test.average == PRELU_AVERAGE_FEATURES)
         return;
     t->top = prelu_calloc(t->top_k, sizeof *t->top);
     if (t->top)
@@ -174,27 +172,46 @@ static void release(srv_workers *w, const srv_task *t)
         srv_queue_release(&w->queue, t->runs[i].work.units);
 }
 
+static size_t width_of(const srv_run *r)
+{
+    return (size_t)prelu_average_width(r->model->model, r->test.average);
+}
+
+static prelu_status decode(srv_workers *w, srv_task *t, prelu_prepared *out, prelu_err *err)
+{
+    prelu_member members[PRELU_MAX_MEMBERS];
+    const int crop = t->runs[0].model->model->preprocess.crop;
+    if (t->tensor) {
+        out[0] = (prelu_prepared){.n_images = 1,
+                                  .n_views = 1,
+                                  .rows = {1},
+                                  .n_rows = 1,
+                                  .average = t->runs[0].test.average,
+                                  .info = {.width = crop, .height = crop}};
+        return PRELU_OK;
+    }
+    for (size_t i = 0; i < t->n_runs; i++)
+        members[i] = (prelu_member){t->runs[i].model->model, &t->runs[i].test};
+    return prelu_ensemble_prepare(out, members, t->n_runs, t->jpeg, t->len, &w->opt.limits, err);
+}
+
 static prelu_status prepare(srv_workers *w, srv_task *t, prelu_err *err)
 {
-    const size_t classes = (size_t)t->runs[0].model->model->classes;
-    prelu_member members[PRELU_MAX_MEMBERS];
+    const size_t width = width_of(&t->runs[0]);
     prelu_prepared prepared[PRELU_MAX_MEMBERS];
     size_t count;
-    PRELU_TRY(prelu_mul(t->n_runs, classes, &count, err));
+    PRELU_TRY(prelu_mul(t->n_runs, width, &count, err));
     t->means = prelu_calloc(count, sizeof *t->means);
     if (!t->means)
         return prelu_fail(err, PRELU_E_NOMEM, "%zu scores", count);
-    for (size_t i = 0; i < t->n_runs; i++)
-        members[i] = (prelu_member){t->runs[i].model->model, &t->runs[i].test};
-    PRELU_TRY(
-        prelu_ensemble_prepare(prepared, members, t->n_runs, t->jpeg, t->len, &w->opt.limits, err));
+    PRELU_TRY(decode(w, t, prepared, err));
     t->info = prepared[0].info;
     for (size_t i = 0; i < t->n_runs; i++) {
         srv_run *r = &t->runs[i];
         r->task = t;
         r->prepared = prepared[i];
-        r->mean = t->means + i * classes;
-        r->work.group = &r->model->group[r->test.dense != NULL][r->test.average];
+        r->mean = t->means + i * width;
+        r->work.group = &r->model->group[t->tensor ? 2 : r->test.dense != NULL][r->test.average];
         t->n_rows += r->prepared.n_rows;
         t->decode_ms += r->prepared.decode_ms;
         t->prepare_ms += r->prepared.prepare_ms;
@@ -230,7 +247,8 @@ static void prepare_job(void *ctx)
     }
     srv_metrics_stage(w->metrics, SRV_STAGE_DECODE, t->decode_ms * 1e-3);
     srv_metrics_stage(w->metrics, SRV_STAGE_PREPARE, t->prepare_ms * 1e-3);
-    learn_prepare(w, t);
+    if (!t->tensor)
+        learn_prepare(w, t);
     atomic_store(&t->left, n);
     for (size_t i = 0; i < n; i++) /* the last may end the task */
         srv_queue_push(&w->queue, &t->runs[i].work);
@@ -309,6 +327,22 @@ double srv_workers_prepare_ms(const srv_workers *w, int width, int height)
     return (double)atomic_load(&w->pixel_ps) * 1e-9 * width * height;
 }
 
+/* Tensors of one request lie one behind the other: those run together. */
+static prelu_status run_tensors(prelu_session *session, srv_run *const *runs, size_t n,
+                                float *scores, prelu_err *err)
+{
+    const int side = runs[0]->model->model->preprocess.crop;
+    const size_t one = 3 * (size_t)side * (size_t)side, width = width_of(runs[0]);
+    for (size_t i = 0, k; i < n; i += k) {
+        const float *first = runs[i]->task->tensor;
+        for (k = 1; i + k < n && runs[i + k]->task->tensor == first + k * one;)
+            k++;
+        PRELU_TRY(prelu_tensors_run(session, first, k, side, runs[i]->test.average, (int)width,
+                                    scores + i * width, err));
+    }
+    return PRELU_OK;
+}
+
 /* Views of n pictures of one model and one plan through the slot's session; scores in order into
  * slot->scores. */
 static prelu_status run_views(slot *s, srv_run **runs, size_t n, prelu_err *err)
@@ -316,26 +350,31 @@ static prelu_status run_views(slot *s, srv_run **runs, size_t n, prelu_err *err)
     srv_model *m = runs[0]->model;
     const bool dense = runs[0]->test.dense != NULL;
     const totals all = totals_of(runs, n);
-    size_t classes = (size_t)m->model->classes, at = 0, count;
+    const size_t width = width_of(runs[0]);
+    size_t at = 0, count;
     void *views = s->views, *scores = s->scores;
-    PRELU_TRY(prelu_mul(all.rows, classes, &count, err));
+    PRELU_TRY(prelu_mul(all.rows, width, &count, err));
     bool room = grow(&views, &s->cap_views, all.views, sizeof *s->views);
     s->views = views;
     room = room && grow(&scores, &s->cap_scores, count, sizeof *s->scores);
     s->scores = scores;
     if (!room)
-        return prelu_fail(err, PRELU_E_NOMEM, "%zu rows of %zu scores", all.rows, classes);
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu rows of %zu scores", all.rows, width);
     for (size_t i = 0; i < n; i++) {
         const prelu_prepared *p = &runs[i]->prepared;
-        memcpy(s->views + at, p->views, p->n_views * sizeof *s->views);
+        if (p->views)
+            memcpy(s->views + at, p->views, p->n_views * sizeof *s->views);
         at += p->n_views;
     }
     prelu_session **session = dense ? &s->dense[m->index] : &s->session[m->index];
     if (!*session)
         PRELU_TRY(prelu_session_create(session, dense ? m->dense : m->plan, s->w->pool, 0, err));
     int64_t start = srv_now();
-    PRELU_TRY(prelu_views_run(*session, s->views, all.views, runs[0]->test.average,
-                              m->model->classes, s->scores, all.rows, err));
+    if (runs[0]->task && runs[0]->task->tensor)
+        PRELU_TRY(run_tensors(*session, runs, n, s->scores, err));
+    else
+        PRELU_TRY(prelu_views_run(*session, s->views, all.views, runs[0]->test.average, (int)width,
+                                  s->scores, all.rows, err));
     const int64_t took = srv_now() - start;
     learn(m, runs, n, (double)took * 1e-6);
     int64_t unit = took / (int64_t)all.units, old = atomic_load(&m->unit_ns);
@@ -378,7 +417,7 @@ static void run_batch(slot *s, srv_run **runs, size_t n)
         r->queue_ms = (double)(start - r->work.pushed) * 1e-6;
         srv_metrics_stage(w->metrics, SRV_STAGE_QUEUE, r->queue_ms * 1e-3);
         srv_metrics_stage(w->metrics, SRV_STAGE_INFER, ms * 1e-3);
-        const float *scores = s->scores + at * (size_t)m->model->classes;
+        const float *scores = s->scores + at * width_of(r);
         at += r->prepared.n_rows;
         prelu_status one = st;
         if (!st)
@@ -396,8 +435,8 @@ static int64_t unit_of(const srv_workers *w, const void *group)
 {
     for (int i = 0; i < w->registry->n && group; i++) {
         const srv_model *m = &w->registry->models[i];
-        for (int k = 0; k < 4; k++)
-            if (group == (const void *)&m->group[k / 2][k % 2])
+        for (int k = 0; k < 3 * PRELU_AVERAGES; k++)
+            if (group == (const void *)&m->group[k / PRELU_AVERAGES][k % PRELU_AVERAGES])
                 return atomic_load(&m->unit_ns);
     }
     return 0;

@@ -29,7 +29,8 @@ typedef struct srv_run {
     double queue_ms, infer_ms;
 } srv_run;
 
-/** One picture. Zero-initialise, fill in the first part, submit; owned by whoever waits for it. */
+/** One picture, or one that is a tensor already. Zero-initialise, fill in the first part, submit;
+ * owned by whoever waits for it. */
 typedef struct srv_task {
     srv_run runs[PRELU_MAX_MEMBERS]; /* more than one: an ensemble, of the same classes */
     size_t n_runs;
@@ -37,8 +38,9 @@ typedef struct srv_task {
     bool heat, paint;    /* make a heatmap, and lay it over the picture */
     prelu_choice choice; /* of mode auto, for the reply */
     int heat_class;      /* -1: the best one, which it then is */
-    const void *jpeg;    /* borrowed until done */
-    size_t len;
+    const void *jpeg;    /* borrowed until done; or */
+    const float *tensor; /* (3,crop,crop), borrowed until done: mode center, of one model */
+    size_t len;          /* of jpeg */
     void *owner;
     /** Whether anyone still wants the answer; asked before each costly part. */
     bool (*wanted)(struct srv_task *task);
@@ -47,7 +49,8 @@ typedef struct srv_task {
 
     /* Results. */
     prelu_err err;         /* code PRELU_OK on success */
-    prelu_prediction *top; /* top_k, best first; prelu_free */
+    prelu_prediction *top; /* top_k, best first; prelu_free. None of features */
+    double *means;         /* of every class, or the features; prelu_free */
     size_t n_rows;         /* views, or windows of them, whose scores were averaged */
     prelu_jpeg_info info;
     double decode_ms, prepare_ms, queue_ms, infer_ms;
@@ -56,7 +59,6 @@ typedef struct srv_task {
 
     /* The workers' own. */
     atomic_size_t left; /* runs that are not done */
-    double *means;
     srv_workers *workers;
 } srv_task;
 

@@ -20,7 +20,14 @@ PRELU_MUST_CHECK prelu_status prelu_mode_parse(prelu_mode *out, const char *text
 
 /** What is averaged over views, windows, sizes and models: the scores after softmax, as the paper
  *  does, or the logits before it (softmax of the mean follows). */
-typedef enum prelu_average { PRELU_AVERAGE_PROB, PRELU_AVERAGE_LOGIT } prelu_average;
+typedef enum prelu_average {
+    PRELU_AVERAGE_PROB,
+    PRELU_AVERAGE_LOGIT,
+    PRELU_AVERAGE_FEATURES /* of single views; a mean, and nothing to rank */
+} prelu_average;
+#define PRELU_AVERAGES 3
+/** Length of a row of it: classes, or features (0: the model has none). */
+int prelu_average_width(const prelu_model *m, prelu_average average);
 /** "prob", "logit"; E_ARG with the list. */
 PRELU_MUST_CHECK prelu_status prelu_average_parse(prelu_average *out, const char *text,
                                                   prelu_err *err);
@@ -123,10 +130,16 @@ PRELU_MUST_CHECK prelu_status prelu_ensemble_check(const prelu_model *const *mod
  *  @param average whether that is the softmax's output or its input: as the pictures' tests say.
  *  @param rows   how many rows they give in all (of prepared pictures, the sum of their n_rows; in
  *                a plan for views, n). E_FORMAT if it is another number.
- *  @param scores (rows, classes) f32, view by view; of a dense plan, window by window. */
+ *  @param width  prelu_average_width of the model.
+ *  @param scores (rows, width) f32, view by view; of a dense plan, window by window. */
 PRELU_MUST_CHECK prelu_status prelu_views_run(prelu_session *s, const prelu_view *views, size_t n,
-                                              prelu_average average, int classes, float *scores,
+                                              prelu_average average, int width, float *scores,
                                               size_t rows, prelu_err *err);
+/** The same for n pictures that are tensors already: (n,3,side,side) f32, as the ONNX file's own
+ *  input; in a plan for views. @param scores (n, width). */
+PRELU_MUST_CHECK prelu_status prelu_tensors_run(prelu_session *s, const float *data, size_t n,
+                                                int side, prelu_average average, int width,
+                                                float *scores, prelu_err *err);
 
 /** The same in steps, so that others may run between them, or the rest be dropped. */
 typedef struct prelu_passes prelu_passes;
@@ -157,7 +170,7 @@ PRELU_MUST_CHECK prelu_status prelu_prepared_rank(const prelu_prepared *p, const
                                                   prelu_prediction *top, double *mean,
                                                   prelu_err *err);
 /** Its first half: what the test averages (scores, or logits), for one model of an ensemble.
- *  @param mean `classes` doubles. */
+ *  @param mean `classes` doubles, or as many as the model has features. */
 PRELU_MUST_CHECK prelu_status prelu_prepared_mean(const prelu_prepared *p, const prelu_model *m,
                                                   const float *scores, double *mean,
                                                   prelu_err *err);

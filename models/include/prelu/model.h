@@ -25,6 +25,8 @@ typedef struct prelu_label {
 typedef struct prelu_model {
     prelu_graph *graph;       /* input `data` (N,3,H,W) raw 0..255 RGB; outputs `logits`, `prob` */
     prelu_value logits, prob; /* in graph; PRELU_NONE in a file that is no classifier */
+    prelu_value features;     /* what the last layer with weights reads; PRELU_NONE: not found */
+    int n_features;           /* its length; 0: not found. Stays when the graph is dropped */
     prelu_preprocess preprocess;
     prelu_label *labels;  /* `classes` entries; ids and labels "" when the file has none */
     int classes;          /* 0 in a file that is no classifier */
@@ -67,7 +69,8 @@ PRELU_MUST_CHECK prelu_status prelu_model_annotate(const char *path, const char 
 
 /** Top-1 agreement from which on auto may use int8 weights. */
 #define PRELU_INT8FC_AGREEMENT 0.995
-/** Plan for prob and logits; afterwards the weights' map may be dropped. */
+/** Plan for prob, logits and, if they were found, features; afterwards the weights' map may be
+ *  dropped. */
 PRELU_MUST_CHECK prelu_status prelu_model_plan(prelu_plan **out, const prelu_model *m,
                                                prelu_precision precision, prelu_pool *pool,
                                                prelu_err *err);
@@ -103,5 +106,5 @@ PRELU_MUST_CHECK prelu_status prelu_model_verify_check(const prelu_model *m, con
                                                        prelu_err *err);
 
 /** Indexes into the plan's outputs. */
-enum { PRELU_OUTPUT_PROB = 0, PRELU_OUTPUT_LOGITS = 1 };
+enum { PRELU_OUTPUT_PROB = 0, PRELU_OUTPUT_LOGITS = 1, PRELU_OUTPUT_FEATURES = 2 };
 #endif
