@@ -22,6 +22,7 @@ import warnings
 import PIL.Image
 import pytest
 
+from conftest import BIN
 from serving import (SLOW, SMALL, Server, draw, jpeg, lie_about_size, multipart,
                      parse_raw, wait_until)
 
