@@ -192,6 +192,23 @@ def test_killed_and_resumed_loses_nothing(data, whole, tmp_path):
     assert state(f"{cut}.run") == state(f"{whole}.run")
 
 
+def test_bf16_resumed_is_unbroken(data, tmp_path):
+    """Operands in bf16: other bits than f32, the same again after a break, and the run says so."""
+    a, b, f32 = (tmp_path / f"{name}.onnx" for name in ("a", "b", "f32"))
+    flags = ["--lr-schedule", "step", "--lr-steps", "9", "--epochs"]
+    fit(data, a, *flags, 2, "--precision", "bf16")
+    fit(data, f32, *flags, 2)
+    fit(data, b, *flags, 1, "--precision", "bf16")
+    assert "precision bf16, not fp32" in fit(data, b, *flags, 2, "--resume", expect=64).stderr
+    fit(data, b, *flags, 2, "--resume", "--precision", "bf16")
+    assert state(f"{a}.run") == state(f"{b}.run") != state(f"{f32}.run")
+    loss = [events(f"{out}.run", "epoch")[-1]["train_loss"] for out in (a, f32)]
+    assert loss[0] == pytest.approx(loss[1], rel=0.02)
+    with open(f"{a}.run/config.json") as f:
+        assert json.load(f)["precision"] == "bf16"
+    assert "int8fc" in fit(data, tmp_path / "c.onnx", "--precision", "int8fc", expect=64).stderr
+
+
 def test_a_damaged_picture_is_skipped_and_named(tmp_path):
     data = make_data(tmp_path / "data", classes=2)
     (tmp_path / "data/train/class0/bad.jpg").write_bytes(b"no JPEG")

@@ -190,7 +190,7 @@ def test_bench_train(train, small_model):
     (["run", "--model", "x"], ""),
     (["bench", "--arch", "cifar", "--batch", "0"], "--batch"),
     (["bench", "--arch", "cifar", "--size", "40x"], "--size"),
-    (["bench", "--arch", "cifar", "--train", "--precision", "bf16"], "fp32"),
+    (["bench", "--arch", "cifar", "--train", "--precision", "int8fc"], "int8fc"),
     (["describe", "--arch", "cifar", "--plan", "--precision", "fp99"], "fp99"),
 ])
 def test_usage(train, args, word):

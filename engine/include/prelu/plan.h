@@ -23,7 +23,8 @@ typedef struct prelu_plan_options {
     void (*packed)(void *ctx, const void *data, size_t len);
     void *packed_ctx;
     bool training; /* keep Dropout and BatchNormalization as the trainer's graph has them; no fusion
-                      across values that gradients read */
+                      across values that gradients read; in bf16 the operands of products are
+                      rounded, gradients' too */
 } prelu_plan_options;
 
 /** A graph after its passes (dropout and identity dropped, BatchNorm folded into conv, conv + bias

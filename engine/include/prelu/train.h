@@ -12,6 +12,8 @@ typedef struct prelu_trainer_options {
     float momentum;        /* 0.9 */
     float weight_decay;    /* 0.0005; on weights only, never on slopes, biases and BatchNorm */
     float label_smoothing; /* 0 */
+    bool bf16;             /* operands of products, forward and backward, are rounded to bf16;
+                              parameters, momentum, sums and all else stay f32 */
     bool nesterov;         /* w -= lr * (g + momentum * v) with the new v */
     uint64_t seed;         /* of Dropout, with the step's number */
 } prelu_trainer_options;
@@ -20,6 +22,9 @@ typedef struct prelu_step_result {
     double loss;    /* mean over the batch */
     size_t correct; /* top-1 */
 } prelu_step_result;
+
+/** Is bf16 the faster way to train on this CPU? It is where it has matrix tiles. */
+bool prelu_trainer_prefers_bf16(void);
 
 /** Trained are the constants that have a role; a BatchNormalization whose mean has none keeps its
  *  statistics.

@@ -13,6 +13,8 @@ prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err);
 /** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm
  * before. */
 prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err);
+/** Training in bf16: what products take is rounded, each value once, before its first reader. */
+prelu_status gr_round_operands(prelu_graph *g, prelu_err *err);
 /** Nodes that no output needs go away. */
 prelu_status gr_prune(prelu_graph *g, prelu_err *err);
 

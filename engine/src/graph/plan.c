@@ -65,15 +65,17 @@ static prelu_status take_outputs(prelu_plan *p, const prelu_graph *g, const prel
     return PRELU_OK;
 }
 
-static prelu_status passes(prelu_plan *p, bool training, prelu_err *err)
+static prelu_status passes(prelu_plan *p, const prelu_plan_options *o, prelu_err *err)
 {
     PRELU_TRY(gr_prune(p->g, err));
     PRELU_TRY(gr_take_input_affine(p->g, &p->input, err));
-    if (!training) {
+    if (!o->training) {
         PRELU_TRY(gr_drop_identities(p->g, err));
         PRELU_TRY(gr_fold_pads(p->g, err));
         PRELU_TRY(gr_fold_batchnorm(p->g, err));
         PRELU_TRY(gr_fuse_activations(p->g, err));
+    } else if (o->precision == PRELU_PRECISION_BF16) {
+        PRELU_TRY(gr_round_operands(p->g, err));
     }
     for (int i = 0; i < p->n_outputs; i++) {
         p->outputs[i] = p->g->outputs[i];
@@ -229,7 +231,7 @@ static prelu_status build(prelu_plan *p, const prelu_graph *g, const prelu_plan_
 {
     PRELU_TRY(prelu_graph_clone(&p->g, g, err));
     PRELU_TRY(take_outputs(p, g, o, err));
-    PRELU_TRY(passes(p, o->training, err));
+    PRELU_TRY(passes(p, o, err));
     p->ops = prelu_calloc((size_t)p->g->n_nodes, sizeof *p->ops);
     p->owned = prelu_calloc((size_t)p->g->n_values, sizeof *p->owned);
     if (!p->ops || !p->owned)

@@ -37,10 +37,8 @@ static const char *first_bad(prelu_trainer *t, prelu_session *s, const prelu_vie
 
 const char *tr_blame(prelu_trainer *t, const prelu_view *views, size_t n, uint64_t seed)
 {
-    prelu_plan_options o = {.precision = PRELU_PRECISION_FP32,
-                            .pool = t->pool,
-                            .n_outputs = t->n_forward,
-                            .training = true};
+    prelu_plan_options o = {
+        .precision = tr_precision(t), .pool = t->pool, .n_outputs = t->n_forward, .training = true};
     prelu_value *outputs = prelu_calloc((size_t)t->n_forward + 1, sizeof *outputs);
     prelu_plan *plan = NULL;
     prelu_session *s = NULL;

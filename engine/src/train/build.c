@@ -291,7 +291,7 @@ out:
 
 static prelu_status plan(builder *b)
 {
-    prelu_plan_options o = {.precision = PRELU_PRECISION_FP32,
+    prelu_plan_options o = {.precision = tr_precision(b->t),
                             .pool = b->t->pool,
                             .outputs = b->outputs,
                             .n_outputs = b->n_outputs,

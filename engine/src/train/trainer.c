@@ -1,4 +1,5 @@
 #include "train/trainer.h"
+#include "kernels/kernels.h"
 #include "prelu/mem.h"
 #include <math.h>
 #include <string.h>
@@ -44,6 +45,8 @@ void tr_from_engine(float *dst, const float *src, const prelu_shape *shape)
     else
         memcpy(dst, src, count_of(shape) * sizeof *dst);
 }
+
+bool prelu_trainer_prefers_bf16(void) { return krn_table_get()->isa & KRN_AMX; }
 
 static prelu_status check_options(const prelu_trainer_options *o, prelu_err *err)
 {

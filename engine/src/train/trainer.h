@@ -63,6 +63,11 @@ enum { TR_OUTPUT_LOSS, TR_OUTPUT_PROB, TR_OUTPUT_FIRST };
 /** Floats a tensor takes in a block: whole cache lines. */
 static inline size_t tr_padded(size_t count) { return (count + 15) / 16 * 16; }
 
+static inline prelu_precision tr_precision(const prelu_trainer *t)
+{
+    return t->o.bf16 ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
+}
+
 /** Copy between row-major logical order and the engine's layout. */
 void tr_to_engine(float *dst, const void *src, const prelu_shape *shape);
 void tr_from_engine(float *dst, const float *src, const prelu_shape *shape);

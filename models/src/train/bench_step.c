@@ -31,6 +31,7 @@ prelu_status train_bench_step(const train_benchmark *b, double *images_per_s, pr
                                .width = (int)b->width,
                                .momentum = 0.9f,
                                .weight_decay = 0.0005f,
+                               .bf16 = b->precision == PRELU_PRECISION_BF16,
                                .seed = 1};
     int32_t *labels = prelu_calloc((size_t)b->batch, sizeof *labels);
     double *ms = prelu_calloc((size_t)b->runs, sizeof *ms);

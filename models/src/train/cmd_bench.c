@@ -187,14 +187,13 @@ out:
     return st;
 }
 
-/* A training step computes in f32. */
 static prelu_status choose_precision(train_benchmark *b, const train_args *a, prelu_err *err)
 {
-    bool train = train_flag(a, "train");
-    const char *name = train_text(a, "precision", train ? "fp32" : "auto");
-    PRELU_TRY(prelu_precision_parse(&b->precision, name, err));
-    if (train && b->precision != PRELU_PRECISION_FP32)
-        return prelu_fail(err, PRELU_E_ARG, "--train is fp32, not %s", name);
+    bool bf16;
+    if (!train_flag(a, "train"))
+        return prelu_precision_parse(&b->precision, train_text(a, "precision", "auto"), err);
+    PRELU_TRY(train_bf16(a, &bf16, err));
+    b->precision = bf16 ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
     return PRELU_OK;
 }
 
@@ -252,9 +251,10 @@ static const train_option options[] = {
     {"size", "HxW", "of the pictures (default: the model's crop)", false},
     {"threads", "N", "compute threads (default: all)", false},
     {"runs", "R", "timed runs (default 10)", false},
-    {"precision", "NAME", "auto (default), fp32, bf16, int8fc", false},
+    {"precision", "NAME", "auto (default), fp32, bf16, int8fc; --train: fp32 (default), bf16, auto",
+     false},
     {"loader", "DIR", "time the loader alone on DIR/train instead", false},
-    {"train", NULL, "time an SGD step, in fp32, instead", false},
+    {"train", NULL, "time an SGD step instead", false},
     {"layers", NULL, "the time of each layer too", false},
     {"json", NULL, "print JSON", false},
     TRAIN_OPTION_END,

@@ -118,6 +118,7 @@ static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t
     PRELU_TRY(train_int(a, "limit", 1, INT64_MAX, 0, &o->limit, err));
     PRELU_TRY(train_int(a, "cache-mb", 0, 1 << 20, 2048, &o->cache_mb, err));
     PRELU_TRY(train_double(a, "checkpoint-minutes", 0, 1e6, 5, &o->checkpoint_minutes, err));
+    PRELU_TRY(train_bf16(a, &o->bf16, err));
     PRELU_TRY(parse_rates(o, a, err));
     PRELU_TRY(parse_geometry(o, a, err));
     o->quiet = train_flag(a, "quiet") || train_dist_rank();
@@ -172,6 +173,8 @@ static const train_option options[] = {
     {"epochs", "N", "passes over the data (default 80, compact nets 30)", false},
     {"batch", "N", "pictures per step (default 128)", false},
     {"micro-batch", "N", "pictures per pass, gradients add up (default: what fits)", false},
+    {"precision", "NAME", "of products: fp32 (default), bf16, auto (the faster on this CPU)",
+     false},
     {"lr", "F", "learning rate (default 0.01, compact nets 0.1)", false},
     {"lr-schedule", "NAME", "step (default), cosine (default of compact nets) or plateau", false},
     {"lr-steps", "LIST", "epochs after which lr is divided by 10 (60 and 85 % of all)", false},

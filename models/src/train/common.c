@@ -1,5 +1,6 @@
 #define _DEFAULT_SOURCE /* CLOCK_BOOTTIME */
 #include "common.h"
+#include "prelu/train.h"
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -61,6 +62,15 @@ prelu_status train_pool(const train_args *a, prelu_pool **out, int *threads, pre
     PRELU_TRY(train_int(a, "threads", 1, 256, prelu_cpu_count(), &n, err));
     *threads = (int)n;
     return prelu_pool_create(out, (int)n - 1, err);
+}
+
+prelu_status train_bf16(const train_args *a, bool *bf16, prelu_err *err)
+{
+    static const char *const names[] = {"fp32", "bf16", "auto", NULL};
+    int choice = 0;
+    PRELU_TRY(choose(a, "precision", names, 0, &choice, err));
+    *bf16 = choice == 2 ? prelu_trainer_prefers_bf16() : choice == 1;
+    return PRELU_OK;
 }
 
 int train_utf8(const unsigned char *s)

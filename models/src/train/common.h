@@ -41,6 +41,9 @@ PRELU_MUST_CHECK prelu_status train_load(const train_args *a, prelu_model **out,
 PRELU_MUST_CHECK prelu_status train_pool(const train_args *a, prelu_pool **out, int *threads,
                                          prelu_err *err);
 
+/** --precision of training: fp32 (default), bf16, or auto, the faster one on this CPU. E_ARG. */
+PRELU_MUST_CHECK prelu_status train_bf16(const train_args *a, bool *bf16, prelu_err *err);
+
 /** A text as a JSON string, quoted; bytes that are no UTF-8 become U+FFFD. */
 void train_json_text(FILE *f, const char *text);
 /** Length of the well-formed UTF-8 sequence at s, 0 if there is none. */

@@ -80,6 +80,8 @@ static const char *flip_name(const fit_options *o)
     return o->alternate ? "alternate" : "random";
 }
 
+static const char *precision_name(const fit_options *o) { return o->bf16 ? "bf16" : "fp32"; }
+
 static const char *arch_of(const fit *f) { return f->model->arch ? f->model->arch : "foreign"; }
 
 /* Members common to config.json and prelu.training: all that the result depends on. */
@@ -99,10 +101,11 @@ static void put_recipe(FILE *out, const fit *f)
         fprintf(out, ",\"init_method\":\"%s\"", init_name(o->net.init));
     }
     fprintf(out,
-            ",\"seed\":%llu,\"epochs\":%lld,\"batch\":%lld,\"micro_batch\":%d,\"lr\":%g,"
+            ",\"precision\":\"%s\",\"seed\":%llu,\"epochs\":%lld,\"batch\":%lld,\"micro_batch\":%d,"
+            "\"lr\":%g,"
             "\"lr_schedule\":\"%s\",\"lr_steps\":[",
-            (unsigned long long)o->net.seed, (long long)o->epochs, (long long)o->batch,
-            f->micro_batch, o->lr, schedule_name(o->schedule));
+            precision_name(o), (unsigned long long)o->net.seed, (long long)o->epochs,
+            (long long)o->batch, f->micro_batch, o->lr, schedule_name(o->schedule));
     for (int i = 0; i < o->n_lr_steps; i++)
         fprintf(out, "%s%g", i ? "," : "", o->lr_steps[i]);
     fprintf(out,
@@ -150,11 +153,11 @@ static void put_fingerprint(FILE *out, const fit *f)
 {
     const fit_options *o = &f->o;
     fprintf(out,
-            "arch %s\nclasses %d\nwidth %g\nactivation %s\nseed %llu\nbatch %lld\ncrop %d\n"
-            "data %s\npictures %zu\ntranslate %d\ncutout %d\n",
+            "arch %s\nclasses %d\nwidth %g\nactivation %s\nprecision %s\nseed %llu\nbatch %lld\n"
+            "crop %d\ndata %s\npictures %zu\ntranslate %d\ncutout %d\n",
             arch_of(f), f->model->classes, o->net.width, activation_name(o->net.activation),
-            (unsigned long long)o->net.seed, (long long)o->batch, o->crop, f->digest,
-            f->train->n_pictures, o->translate, o->cutout);
+            precision_name(o), (unsigned long long)o->net.seed, (long long)o->batch, o->crop,
+            f->digest, f->train->n_pictures, o->translate, o->cutout);
 }
 
 static prelu_status position_text(const fit *f, char **out, prelu_err *err)
@@ -217,8 +220,8 @@ static prelu_status same_run(const char *want, const char *have, prelu_err *err)
         snprintf(key, sizeof key, "%.*s", (int)n, s);
         const char *value = find_line(have, key, &len);
         if (!value) { /* an option that is newer than the run was not used */
-            value = "0";
-            len = 1;
+            value = strcmp(key, "precision") ? "0" : "fp32";
+            len = strlen(value);
         }
         if (len != want_len || memcmp(value, s + n + 1, len) != 0)
             return prelu_fail(err, PRELU_E_ARG, "--resume: the run has %s %.*s, not %.*s", key,

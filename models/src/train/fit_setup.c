@@ -153,6 +153,7 @@ static prelu_status make_trainer(fit *f, prelu_err *err)
                                    .width = f->o.crop,
                                    .momentum = (float)f->o.momentum,
                                    .weight_decay = (float)f->o.weight_decay,
+                                   .bf16 = f->o.bf16,
                                    .nesterov = f->o.nesterov,
                                    .label_smoothing = (float)f->o.label_smoothing,
                                    .seed = f->o.net.seed};

@@ -1,0 +1,11 @@
+#ifndef OP_ROUND_H
+#define OP_ROUND_H
+#include "ops/op.h"
+
+/** Training in bf16: operands of products are rounded to bf16; their sums and all else are f32. */
+
+/** Inputs of node n of g (bit i = input i) that are operands to round: of products of variable
+ *  filters and weights, and of their gradients. Convolutions that stay f32 in testing
+ *  (op_conv_bf16_fits) do so here. */
+uint64_t op_round_operands(const prelu_graph *g, const prelu_node *n);
+#endif
