@@ -28,6 +28,7 @@ static const char *row_case(krn_resample_row_u8_fn *fn, int in, int out, bool wh
     const char *wrong = NULL;
     const size_t len = (size_t)in * 3, got_len = (size_t)out * 3;
     check_ok(img_axis_init(&axis, in, out, 0, out, &err), &err);
+    check_ok(img_axis_split(&axis, out, &err), &err);
     const krn_resample_row r = {axis.first, axis.weight, axis.taps, axis.halves};
     uint8_t *src = pixels(len, white, seed), *got = check_guard_new(got_len),
             *want = malloc(got_len);
@@ -49,10 +50,13 @@ const char *check_resample_row_u8_text(krn_resample_row_u8_fn *fn)
 {
     static const int sizes[][2] = {{1, 1},   {1, 7},    {2, 1},   {5, 3},   {7, 20},    {31, 32},
                                    {64, 33}, {100, 37}, {500, 9}, {333, 8}, {375, 256}, {40, 1}};
+    enum { LISTED = sizeof sizes / sizeof *sizes };
     uint64_t seed = check_seed();
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (int i = 0; i < LISTED + 40; i++)
         for (int white = 0; white < 2; white++) {
-            const char *wrong = row_case(fn, sizes[i][0], sizes[i][1], white, &seed);
+            const int in = i < LISTED ? sizes[i][0] : check_random_int(&seed, 1, 120);
+            const int out = i < LISTED ? sizes[i][1] : check_random_int(&seed, 1, 80);
+            const char *wrong = row_case(fn, in, out, white, &seed);
             if (wrong)
                 return wrong;
         }
@@ -85,7 +89,7 @@ static const char *column_case(krn_resample_column_u8_fn *fn, int taps, size_t l
 
 const char *check_resample_column_u8_text(krn_resample_column_u8_fn *fn)
 {
-    static const size_t lens[] = {1, 2, 31, 32, 33, 63, 64, 65, 1023};
+    static const size_t lens[] = {1, 2, 31, 32, 33, 63, 64, 65, 127, 1023};
     uint64_t seed = check_seed();
     for (int taps = 1; taps <= 40; taps += taps < 6 ? 1 : 11)
         for (size_t i = 0; i < sizeof lens / sizeof *lens; i++)

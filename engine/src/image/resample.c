@@ -60,23 +60,27 @@ static void pack(struct img_axis *axis, const int *count, size_t raw, int in, in
     }
 }
 
-/* The weights again as halves in the order that krn_resample_row wants. */
-static prelu_status split(struct img_axis *axis, int n, prelu_err *err)
+static size_t blocks(int n) { return ((size_t)n + KRN_ROW_PIXELS - 1) / KRN_ROW_PIXELS; }
+
+prelu_status img_axis_split(struct img_axis *axis, int n, prelu_err *err)
 {
-    const size_t groups = ((size_t)axis->taps + 3) / 4;
-    int16_t *to = axis->halves = prelu_calloc((size_t)n * groups, 32 * sizeof *to);
-    if (!to)
+    const size_t taps = (size_t)axis->taps, groups = (taps + 3) / 4;
+    const size_t quads = blocks(n) * KRN_ROW_PIXELS / 4;
+    const int32_t *weight = axis->weight;
+    axis->halves = prelu_calloc(quads * groups, 4 * KRN_QUAD * sizeof *axis->halves);
+    if (!axis->halves)
         return prelu_fail(err, PRELU_E_NOMEM, "resize: weights of %d pixels", n);
-    for (int i = 0; i < n; i++)
-        for (size_t g = 0; g < groups; g++, to += 32)
-            for (size_t t = 4 * g; t < 4 * g + 4 && t < (size_t)axis->taps; t++) {
-                const int32_t w = axis->weight[(size_t)i * (size_t)axis->taps + t];
-                const size_t at = t % 4 / 2 * 8 + t % 2;
-                for (size_t c = 0; c < 3; c++) {
-                    to[at + 2 * c] = (int16_t)(w >> KRN_WEIGHT_LOW);
-                    to[16 + at + 2 * c] = (int16_t)(w & ((1 << KRN_WEIGHT_LOW) - 1));
-                }
+    for (size_t i = 0; i < (size_t)n; i++, weight += taps) {
+        int16_t *quad = axis->halves + i / 4 * groups * 4 * KRN_QUAD + i % 4 * 8;
+        for (size_t t = 0; t < taps; t++) {
+            int16_t *hi = quad + (t / 4 * 4 + t % 4 / 2) * KRN_QUAD + t % 2,
+                    *lo = hi + 2 * KRN_QUAD;
+            for (size_t c = 0; c < 3; c++) {
+                hi[2 * c] = (int16_t)(weight[t] >> KRN_WEIGHT_LOW);
+                lo[2 * c] = (int16_t)(weight[t] & ((1 << KRN_WEIGHT_LOW) - 1));
             }
+        }
+    }
     return PRELU_OK;
 }
 
@@ -87,7 +91,7 @@ prelu_status img_axis_init(struct img_axis *axis, int in, int out, int at, int n
     PRELU_TRY(prelu_mul((size_t)n, raw, &len, err));
     double *exact = prelu_calloc(raw, sizeof *exact);
     int *count = prelu_calloc((size_t)n, sizeof *count);
-    axis->first = prelu_calloc((size_t)n, sizeof *axis->first);
+    axis->first = prelu_calloc(blocks(n), KRN_ROW_PIXELS * sizeof *axis->first);
     axis->weight = prelu_calloc(len, sizeof *axis->weight);
     prelu_status st = PRELU_OK;
     if (!exact || !count || !axis->first || !axis->weight) {
@@ -103,7 +107,8 @@ prelu_status img_axis_init(struct img_axis *axis, int in, int out, int at, int n
         axis->taps = w.count > axis->taps ? w.count : axis->taps;
     }
     pack(axis, count, raw, in, n);
-    st = split(axis, n, err);
+    for (size_t i = (size_t)n; i < blocks(n) * KRN_ROW_PIXELS; i++)
+        axis->first[i] = axis->first[n - 1];
 out:
     prelu_free(exact);
     prelu_free(count);

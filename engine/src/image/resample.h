@@ -9,9 +9,9 @@
  * Windows lie inside the input and first[] never falls; unused taps have weight 0. */
 
 struct img_axis {
-    int *first;
+    int *first;      /* and up to KRN_ROW_PIXELS - 1 times the last one */
     int32_t *weight; /* 0..2^22, a window's sum is 2^22 but for rounding */
-    int16_t *halves; /* the same for krn_resample_row */
+    int16_t *halves; /* the same for krn_resample_row, or NULL */
     int taps;        /* >= 1; 0 only while zeroed */
 };
 
@@ -20,5 +20,7 @@ struct img_axis {
  *  @return E_NOMEM, E_LIMIT. */
 PRELU_MUST_CHECK prelu_status img_axis_init(struct img_axis *axis, int in, int out, int at, int n,
                                             prelu_err *err);
+/** Add `halves` to an axis of n outputs. @return E_NOMEM. */
+PRELU_MUST_CHECK prelu_status img_axis_split(struct img_axis *axis, int n, prelu_err *err);
 void img_axis_deinit(struct img_axis *axis);
 #endif

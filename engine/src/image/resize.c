@@ -63,8 +63,10 @@ static prelu_status prepare(struct job *j, int width, int height, prelu_err *err
 {
     const prelu_rect *p = &j->part;
     PRELU_TRY(img_create(&j->out, p->width, p->height, err));
-    if (width != j->src->width)
+    if (width != j->src->width) {
         PRELU_TRY(img_axis_init(&j->across, j->src->width, width, p->x, p->width, err));
+        PRELU_TRY(img_axis_split(&j->across, p->width, err));
+    }
     if (height == j->src->height)
         return PRELU_OK;
     PRELU_TRY(img_axis_init(&j->down, j->src->height, height, p->y, p->height, err));

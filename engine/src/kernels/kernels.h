@@ -163,18 +163,20 @@ typedef void krn_argmax_f32_fn(float *best, int32_t *which, const float *const *
  *  KRN_WEIGHT_BITS bits of fraction that sum to about 1, result rounded and clipped to 0..255.
  * Every variant gives the same bytes.
  *
- *  Weights come twice: plain, and as halves for 16-bit multiply-adds, w = hi * 2^11 + lo. */
+ *  Weights come twice: plain, and as halves for 16-bit multiply-adds, w = hi * 2^11 + lo, of four
+ *  output pixels and four taps together: KRN_QUAD hi halves of taps 0 and 1, KRN_QUAD of taps 2 and
+ *  3, then the lo halves likewise; each is 8 for each pixel: k k' k k' k k' 0 0. */
 #define KRN_WEIGHT_BITS                                                                            \
     22 /* 8 bits of pixel and a sign beside it in 32: Pillow's PRECISION_BITS                      \
         */
 #define KRN_WEIGHT_LOW 11
+#define KRN_QUAD 32
+#define KRN_ROW_PIXELS 16 /* first and halves go on to a multiple of it, with weight 0 */
 typedef struct krn_resample_row {
     const int *first;      /* by output pixel: first input pixel of its window; never falls */
     const int32_t *weight; /* taps for each output */
     int taps;
-    /* for each output, for each group of 4 taps: 16 hi halves, 16 lo halves, each
-     * k0 k1 k0 k1 k0 k1 0 0 k2 k3 k2 k3 k2 k3 0 0; 0 beyond the taps. 32-byte aligned */
-    const int16_t *halves;
+    const int16_t *halves; /* by 4 pixels, by 4 taps; 0 beyond the taps */
 } krn_resample_row;
 /** dst: n RGB pixels from src, a row of src_len bytes. Nothing outside both is touched. */
 typedef void krn_resample_row_u8_fn(uint8_t *dst, const uint8_t *src, size_t src_len,
