@@ -93,7 +93,8 @@ prelu_status srv_app_load(srv_app *app, prelu_err *err)
     PRELU_TRY(srv_registry_load(&app->registry, c, app->pool, err));
     PRELU_TRY(srv_workers_create(&app->workers, &app->registry, app->pool, app->timer,
                                  &app->metrics, &o, err));
-    PRELU_TRY(srv_workers_warm_up(app->workers, err));
+    for (int i = 0; i < app->registry.n; i++)
+        PRELU_TRY(srv_workers_warm_up(app->workers, &app->registry.models[i], err));
     atomic_store(&app->state, SRV_READY);
     return PRELU_OK;
 }

@@ -290,6 +290,9 @@ void srv_registry_deinit(srv_registry *r)
     for (int i = 0; i < r->n; i++) {
         if (r->models[i].file)
             munmap(r->models[i].file, r->models[i].file_len);
+        for (int k = 0; k < 2; k++)
+            while (r->models[i].n_idle[k])
+                prelu_session_destroy(&r->models[i].idle[k][--r->models[i].n_idle[k]]);
         prelu_plan_destroy(&r->models[i].dense); /* shares the other's weights */
         prelu_plan_destroy(&r->models[i].plan);
         prelu_model_destroy(&r->models[i].model);

@@ -3,8 +3,12 @@
 #include "config.h"
 #include "prelu/classify.h"
 #include "prelu/plan.h"
+#include "prelu/session.h"
+#include "queue.h"
 #include <pthread.h>
 #include <stdatomic.h>
+
+enum { SRV_MAX_SESSIONS = 256 };
 
 /** The models that are served: loaded, planned, named. */
 typedef struct srv_model {
@@ -19,8 +23,10 @@ typedef struct srv_model {
     prelu_plan *dense;  /* for whole pictures; NULL where the network cannot be tested so */
     char no_dense[256]; /* why not: names the node */
     double load_seconds;
-    int index;                     /* in the registry */
-    char group[3][PRELU_AVERAGES]; /* addresses that name batches: views, dense, tensors */
+    int index;                                /* in the registry */
+    srv_group group[3][PRELU_AVERAGES];       /* what waits: views, dense, tensors */
+    prelu_session *idle[2][SRV_MAX_SESSIONS]; /* [dense]; under the workers' lock */
+    int n_idle[2];
     prelu_rate rate;               /* measured at start */
     prelu_mode order[PRELU_MODES]; /* most accurate first, for mode auto */
     /* Smoothed over the runs; 0 = not yet: their time for views as a part of that by `rate`, and

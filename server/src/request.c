@@ -34,6 +34,7 @@ typedef struct request {
     srv_part *parts; /* of a multipart body; else NULL */
     srv_task *tasks;
     size_t n;
+    srv_flow flow;
 } request;
 
 static void request_unref(request *r)
@@ -195,12 +196,12 @@ static prelu_status read_query(request *r, const srv_query *q, const srv_request
     return PRELU_OK;
 }
 
-static void refuse_busy(srv_app *app, size_t units, const prelu_err *err, srv_reply *reply,
+static void refuse_busy(srv_app *app, int retry_after, const prelu_err *err, srv_reply *reply,
                         const char *id)
 {
     srv_metrics_rejected(&app->metrics, SRV_REJECT_QUEUE_FULL);
     srv_reply_failure(reply, err, SRV_OF_REQUEST, id);
-    srv_reply_header(reply, "Retry-After", "%d", srv_workers_retry_after(app->workers, units));
+    srv_reply_header(reply, "Retry-After", "%d", retry_after);
 }
 
 static void refuse_query(const prelu_err *err, srv_reply *reply, const char *id)
@@ -240,14 +241,13 @@ void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
     if (!st)
         st = read_query(r, q, info, &err);
     prelu_free(q);
-    srv_queue_state s = srv_workers_look(app->workers);
+    int later;
     if (st) {
         srv_metrics_rejected(&app->metrics, SRV_REJECT_MALFORMED);
         refuse_query(&err, reply, info->id);
-    } else if (s.reserved >= s.limit) { /* not worth reading the body */
-        (void)prelu_fail(&err, PRELU_E_BUSY, "the queue is full: %zu of %zu units", s.reserved,
-                         s.limit);
-        refuse_busy(app, 1, &err, reply, info->id);
+    } else if (srv_workers_room(app->workers, r->entry->members[0], app->config->request_timeout,
+                                &later, &err)) {
+        refuse_busy(app, later, &err, reply, info->id); /* the body is not worth reading */
     }
 }
 
@@ -429,6 +429,7 @@ static void late(void *ctx)
                      (double)r->app->config->request_timeout * 1e-9);
     srv_reply_failure(&reply, &err, SRV_OF_REQUEST, r->id);
     srv_exchange_reply(r->x, &reply);
+    srv_workers_interrupt(r->app->workers);
 }
 
 /* The reply only ends the exchange; a reset connection carries it nowhere. */
@@ -436,12 +437,12 @@ void srv_classify_left(srv_app *app, srv_exchange *x)
 {
     request *r = srv_exchange_user(x);
     srv_reply reply = {0};
-    (void)app;
     if (!claim(r))
         return;
     srv_reply_error(&reply, 499, "client_left", "the client left", r->id);
     reply.close = true;
     srv_exchange_reply(x, &reply);
+    srv_workers_interrupt(app->workers);
 }
 
 static bool task_wanted(srv_task *t)
@@ -530,6 +531,7 @@ static prelu_status split_body(request *r, const srv_request_info *info, prelu_e
         t->jpeg = r->parts ? r->parts[i].data : info->body;
         t->len = r->parts ? r->parts[i].len : info->body_len;
         t->owner = r;
+        t->flow = &r->flow;
         t->wanted = task_wanted;
         t->done = task_done;
         fill_runs(r, t);
@@ -553,12 +555,10 @@ void srv_classify_request(srv_app *app, srv_exchange *x)
         srv_exchange_reply(x, &reply);
         return;
     }
-    size_t units = 0, n = r->n;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < r->tasks[i].n_runs; k++)
-            units += r->tasks[i].runs[k].work.units;
-    if (srv_workers_reserve(app->workers, units, &err)) {
-        refuse_busy(app, units, &err, &reply, info->id);
+    const size_t n = r->n;
+    int later;
+    if (srv_workers_admit(app->workers, r->tasks, n, app->config->request_timeout, &later, &err)) {
+        refuse_busy(app, later, &err, &reply, info->id);
         srv_exchange_reply(x, &reply);
         return;
     }

@@ -7,10 +7,11 @@
 #include "timer.h"
 
 /** From bytes to scores, on the compute pool only: prepare jobs (decode, resize) feed a bounded
- *  queue; batch jobs take what waits, run it through a session and rank it.
+ *  queue; what waits in it is formed into batches, which run in steps.
  *
- *  There is a session for every pool thread. A deep queue thus runs one batch per core, and a
- *  shallow one runs one batch on all of them, for the session's own loops use the pool too. */
+ *  A deep queue runs one batch per core, and a shallow one runs one batch on all of them, for the
+ *  session's own loops use the pool too. Batches take turns: one short piece of work beside a long
+ *  one does not wait for its end. */
 typedef struct srv_workers srv_workers;
 
 /** A picture's way through one model. */
@@ -35,6 +36,7 @@ typedef struct srv_task {
     srv_run runs[PRELU_MAX_MEMBERS]; /* more than one: an ensemble, of the same classes */
     size_t n_runs;
     size_t top_k;
+    srv_flow *flow;      /* shared by the tasks of a request, zeroed; NULL: it is alone */
     bool heat, paint;    /* make a heatmap, and lay it over the picture */
     prelu_choice choice; /* of mode auto, for the reply */
     int heat_class;      /* -1: the best one, which it then is */
@@ -58,12 +60,14 @@ typedef struct srv_task {
     prelu_image painted;   /* prelu_image_deinit */
 
     /* The workers' own. */
+    double cost; /* predicted, nanoseconds */
+    srv_flow own_flow;
     atomic_size_t left; /* runs that are not done */
     srv_workers *workers;
 } srv_task;
 
 typedef struct srv_worker_options {
-    int threads; /* of the pool; sessions of each model */
+    int threads; /* of the pool */
     size_t max_batch;
     int64_t max_batch_delay; /* nanoseconds */
     size_t queue_limit;
@@ -77,16 +81,25 @@ PRELU_MUST_CHECK prelu_status srv_workers_create(srv_workers **out, srv_registry
                                                  const srv_worker_options *options, prelu_err *err);
 /** Nothing may be in flight. NULLs *w; NULL is fine. */
 void srv_workers_destroy(srv_workers **w);
-/** Run one picture of each model on a pool thread, so that the first request finds memory touched
+/** Run a few pictures of the model on a pool thread, so that the first request finds memory touched
  *  and its time known. Blocks. */
-PRELU_MUST_CHECK prelu_status srv_workers_warm_up(srv_workers *w, prelu_err *err);
+PRELU_MUST_CHECK prelu_status srv_workers_warm_up(srv_workers *w, srv_model *m, prelu_err *err);
 
-/** Promise room for tasks of so many units in all (prelu_test_units of each). @return E_BUSY. */
-PRELU_MUST_CHECK prelu_status srv_workers_reserve(srv_workers *w, size_t units, prelu_err *err);
-/** Begin; the task's units must be reserved. `done` is called in any case. Thread-safe. */
+/** Promise room for the tasks of a request; each of them is then to be submitted.
+ *  @param deadline     nanoseconds within which they must be done.
+ *  @param retry_after  set on refusal: seconds after which there should be room, 1..60.
+ *  @return E_BUSY: the queue has no room, or what is in it will take too long. */
+PRELU_MUST_CHECK prelu_status srv_workers_admit(srv_workers *w, srv_task *tasks, size_t n,
+                                                int64_t deadline, int *retry_after, prelu_err *err);
+/** Would a single view be admitted now? Nothing is promised. */
+PRELU_MUST_CHECK prelu_status srv_workers_room(srv_workers *w, const srv_model *m, int64_t deadline,
+                                               int *retry_after, prelu_err *err);
+/** Begin a task that was admitted. `done` is called in any case. Thread-safe. */
 void srv_workers_submit(srv_workers *w, srv_task *task);
-/** Seconds until `units` more would fit, by the measured rate; 1..60. */
-int srv_workers_retry_after(srv_workers *w, size_t units);
+/** Some task is not wanted any more: long runs look whether it is theirs. Does not wait. */
+void srv_workers_interrupt(srv_workers *w);
+/** Until all that is admitted is done, as things go; milliseconds. */
+double srv_workers_wait_ms(srv_workers *w);
 /** What the model's work takes now, by its rate at start and how that held since. */
 prelu_rate srv_model_rate(const srv_model *m);
 /** About the time to decode and resize a picture; 0 before the first one. */
