@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "bytes.h"
 
@@ -24,6 +26,9 @@ struct cli_http {
     struct curl_slist *headers;
     slot *slots;
     unsigned slot_count;
+    slot **idle; /* the slots that are not busy */
+    unsigned idle_count;
+    int timer;     /* -1 until made */
     char *url;     /* curl_free */
     char *display; /* curl_free */
     bool local;    /* loopback or unix socket: no proxy, and a plain key stays on this machine */
@@ -193,13 +198,16 @@ static bool setup_slots(cli_http *h, const cli_http_config *cfg)
     }
     h->multi = curl_multi_init();
     h->slots = calloc(cfg->slots, sizeof *h->slots);
-    if (!h->multi || !h->slots ||
+    h->idle = calloc(cfg->slots, sizeof *h->idle);
+    h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (!h->multi || !h->slots || !h->idle || h->timer < 0 ||
         curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)cfg->slots) != CURLM_OK)
         return false;
     h->slot_count = cfg->slots;
     for (unsigned i = 0; i < cfg->slots; i++) {
         if (!setup_easy(h, &h->slots[i], cfg))
             return false;
+        h->idle[h->idle_count++] = &h->slots[i];
     }
     return true;
 }
@@ -211,6 +219,8 @@ cli_http *cli_http_create(const cli_http_config *cfg, bool *usage, char *why, si
     const char *wrong = NULL;
 
     *usage = false;
+    if (h)
+        h->timer = -1;
     if (!h || !u) {
         snprintf(why, why_len, "out of memory");
         goto fail;
@@ -247,6 +257,9 @@ void cli_http_destroy(cli_http **hp)
         cli_bytes_deinit(&s->body);
     }
     free(h->slots);
+    free(h->idle);
+    if (h->timer >= 0)
+        close(h->timer);
     curl_multi_cleanup(h->multi);
     curl_slist_free_all(h->headers);
     curl_free(h->url);
@@ -261,14 +274,11 @@ bool cli_http_key_exposed(const cli_http *h) { return h->keyed && h->plain && !h
 
 bool cli_http_post(cli_http *h, size_t tag, const void *body, size_t body_len)
 {
-    slot *s = NULL;
+    slot *s;
 
-    for (unsigned i = 0; i < h->slot_count && !s; i++) {
-        if (!h->slots[i].busy)
-            s = &h->slots[i];
-    }
-    if (!s)
+    if (!h->idle_count)
         return false;
+    s = h->idle[h->idle_count - 1];
     cli_bytes_clear(&s->body);
     s->error[0] = '\0';
     s->tag = tag;
@@ -278,6 +288,7 @@ bool cli_http_post(cli_http *h, size_t tag, const void *body, size_t body_len)
         curl_multi_add_handle(h->multi, s->easy) != CURLM_OK)
         return false;
     s->busy = true;
+    h->idle_count--;
     return true;
 }
 
@@ -317,7 +328,7 @@ static double read_retry_after(CURL *easy)
     return seconds > 0 ? (double)seconds : -1;
 }
 
-static void deliver(slot *s, CURLcode rc, cli_http_done *done, void *ctx)
+static void deliver(cli_http *h, slot *s, CURLcode rc, cli_http_done *done, void *ctx)
 {
     cli_http_reply reply = {.retry_after_s = -1, .type = ""};
     cli_bytes body = s->body; /* the callback may post again into this slot */
@@ -344,16 +355,22 @@ static void deliver(slot *s, CURLcode rc, cli_http_done *done, void *ctx)
     reply.error = error;
     cli_bytes_init(&s->body, CLI_MAX_REPLY_LEN);
     s->busy = false;
+    h->idle[h->idle_count++] = s;
     done(ctx, s->tag, &reply);
     cli_bytes_deinit(&body);
 }
 
-static void sleep_for(double seconds)
+/* libcurl waits whole milliseconds only: a timer among its descriptors ends the wait in time. */
+static void wait_for_news(cli_http *h, double wait_s)
 {
-    struct timespec t = {.tv_sec = (time_t)seconds};
+    struct curl_waitfd timer = {.fd = h->timer, .events = CURL_WAIT_POLLIN};
+    struct itimerspec t = {.it_value.tv_sec = (time_t)wait_s};
 
-    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-    nanosleep(&t, NULL);
+    t.it_value.tv_nsec = (long)((wait_s - (double)t.it_value.tv_sec) * 1e9);
+    if (t.it_value.tv_sec || t.it_value.tv_nsec) { /* a timer of 0 would never ring */
+        timerfd_settime(h->timer, 0, &t, NULL);
+        curl_multi_poll(h->multi, &timer, 1, (int)ceil(wait_s * 1000), NULL);
+    }
 }
 
 void cli_http_poll(cli_http *h, double wait_s, cli_http_done *done, void *ctx)
@@ -365,10 +382,7 @@ void cli_http_poll(cli_http *h, double wait_s, cli_http_done *done, void *ctx)
     curl_multi_perform(h->multi, &running);
     message = curl_multi_info_read(h->multi, &left);
     if (!message) {
-        if (running)
-            curl_multi_poll(h->multi, NULL, 0, (int)(wait_s * 1000), NULL);
-        else
-            sleep_for(wait_s);
+        wait_for_news(h, wait_s);
         curl_multi_perform(h->multi, &running);
         message = curl_multi_info_read(h->multi, &left);
     }
@@ -381,6 +395,6 @@ void cli_http_poll(cli_http *h, double wait_s, cli_http_done *done, void *ctx)
             continue;
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
         curl_multi_remove_handle(h->multi, easy);
-        deliver((slot *)(void *)private, rc, done, ctx);
+        deliver(h, (slot *)(void *)private, rc, done, ctx);
     }
 }

@@ -66,7 +66,8 @@ bool cli_http_key_exposed(const cli_http *h);
  *  @return false: all slots are taken, or out of memory. */
 bool cli_http_post(cli_http *h, size_t tag, const void *body, size_t body_len);
 
-/** Waits up to `wait_s` for news, then calls `done` for each finished request. `done` may post. */
+/** Waits up to `wait_s`, to the microsecond, for news, then calls `done` for each finished request.
+ *  `done` may post. */
 void cli_http_poll(cli_http *h, double wait_s, cli_http_done *done, void *ctx);
 
 #endif

@@ -1,3 +1,4 @@
+#include "bench.h"
 #include "http_client.h"
 #include "options.h"
 #include "run.h"
@@ -14,7 +15,7 @@ int main(int argc, char **argv)
     case CLI_WRONG:
         return CLI_EXIT_USAGE;
     case CLI_HELP:
-        cli_options_help(stdout);
+        cli_options_help(stdout, options.bench);
         return fflush(stdout) == 0 ? CLI_EXIT_OK : CLI_EXIT_OUTPUT;
     case CLI_VERSION:
         printf("prelu-classify %s\n", PRELU_VERSION);
@@ -26,7 +27,10 @@ int main(int argc, char **argv)
         fputs("prelu-classify: libcurl cannot start\n", stderr);
         return CLI_EXIT_SOFTWARE;
     }
-    code = cli_run(&options, utf8, stdout, stderr);
+    if (options.bench)
+        code = cli_bench(&options, stdout, stderr);
+    else
+        code = cli_run(&options, utf8, stdout, stderr);
     cli_http_global_deinit();
     return code;
 }

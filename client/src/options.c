@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,25 @@ static const char *next_mode(size_t i)
     return i < sizeof modes / sizeof modes[0] ? modes[i] : NULL;
 }
 
+/* The rows of a command, in order. @return row i or NULL past the end. */
+static const cli_option *row_of(bool bench, size_t i)
+{
+    for (size_t k = 0; k < cli_option_count; k++) {
+        const cli_option *row = &cli_option_table[k];
+        if (row->commands & (bench ? CLI_FOR_BENCH : CLI_FOR_CLASSIFY) && i-- == 0)
+            return row;
+    }
+    return NULL;
+}
+
 static const char *next_option(size_t i)
 {
-    return i < cli_option_count ? cli_option_table[i].name : NULL;
+    return row_of(false, i) ? row_of(false, i)->name : NULL;
+}
+
+static const char *next_bench_option(size_t i)
+{
+    return row_of(true, i) ? row_of(true, i)->name : NULL;
 }
 
 static bool parse_count(unsigned *out, const char *value, unsigned low, unsigned high, char *why,
@@ -141,7 +158,7 @@ static bool set_retries(cli_options *o, const char *v, char *why, size_t why_len
     return parse_count(&o->retries, v, 0, CLI_MAX_RETRIES, why, why_len);
 }
 
-static bool set_timeout(cli_options *o, const char *v, char *why, size_t why_len)
+static bool parse_time(double *out, const char *v, char *why, size_t why_len)
 {
     char *end = NULL;
     double seconds = strtod(v, &end);
@@ -157,8 +174,71 @@ static bool set_timeout(cli_options *o, const char *v, char *why, size_t why_len
         snprintf(why, why_len, "must be a time from 1ms to 1440m, such as 250ms, 30s or 2m");
         return false;
     }
-    o->timeout_s = seconds;
+    *out = seconds;
     return true;
+}
+
+static bool set_timeout(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_time(&o->timeout_s, v, why, why_len);
+}
+
+static bool set_connections(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_count(&o->connections, v, 1, CLI_MAX_CONNECTIONS, why, why_len);
+}
+
+static bool set_rate(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    char *end = NULL;
+    double rate = strtod(v, &end);
+
+    if (end == v || *end || !strchr("0123456789.", v[0]) || !(rate >= 0.01) ||
+        rate > CLI_MAX_RATE) {
+        snprintf(why, why_len, "must be requests per second, from 0.01 to %.0f", CLI_MAX_RATE);
+        return false;
+    }
+    o->rate = rate;
+    return true;
+}
+
+static bool set_p99(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_time(&o->p99_s, v, why, why_len);
+}
+
+static bool set_duration(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_time(&o->duration_s, v, why, why_len);
+}
+
+static bool set_warmup(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    if (strcmp(v, "0") == 0)
+        return o->warmup_s = 0, true;
+    return parse_time(&o->warmup_s, v, why, why_len);
+}
+
+static bool set_seed(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return parse_count(&o->seed, v, 0, UINT_MAX / 2, why, why_len);
+}
+
+static bool set_same(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    (void)v, (void)why, (void)why_len;
+    o->same = true;
+    return true;
+}
+
+static bool set_save(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->save, v, why, why_len);
+}
+
+static bool set_compare(cli_options *o, const char *v, char *why, size_t why_len)
+{
+    return set_text(&o->compare, v, why, why_len);
 }
 
 static bool set_format(cli_options *o, cli_format format, char *why, size_t why_len)
@@ -221,33 +301,67 @@ static bool set_version(cli_options *o, const char *v, char *why, size_t why_len
 }
 
 const cli_option cli_option_table[] = {
-    {"server", 's', "URL", CLI_DEFAULT_SERVER, "PRELU_SERVER", "prelu-serve to ask", set_server},
-    {"top-k", 'k', "K", NULL, NULL, "labels per picture (server's default: 5)", set_top_k},
-    {"mode", 'm', "MODE", NULL, NULL,
+    {CLI_FOR_BOTH, "server", 's', "URL", CLI_DEFAULT_SERVER, "PRELU_SERVER", "prelu-serve to ask",
+     set_server},
+    {CLI_FOR_BENCH, "connections", 'c', "N", NULL, NULL,
+     "requests in flight: always N (default 8), or with --rate or --p99 at most N (default 256)",
+     set_connections},
+    {CLI_FOR_BENCH, "rate", 'r', "R", NULL, NULL,
+     "ask R times a second on average, at random times, however long the answers take", set_rate},
+    {CLI_FOR_BENCH, "p99", 0, "TIME", NULL, NULL,
+     "find the highest rate at which 99 % of the requests are answered within TIME, at most a "
+     "quarter of --duration",
+     set_p99},
+    {CLI_FOR_BENCH, "duration", 'd', "TIME", "10s", NULL, "how long to measure, each step of --p99",
+     set_duration},
+    {CLI_FOR_BENCH, "warmup", 0, "TIME", "1s", NULL, "load before that, not counted; 0 for none",
+     set_warmup},
+    {CLI_FOR_BENCH, "seed", 0, "N", "1", NULL, "of the random times", set_seed},
+    {CLI_FOR_BENCH, "same", 0, NULL, NULL, NULL,
+     "fail unless every picture's answers have equal status and predictions", set_same},
+    {CLI_FOR_BENCH, "save", 0, "FILE", NULL, NULL, "also write the report as JSON into FILE",
+     set_save},
+    {CLI_FOR_BENCH, "compare", 0, "FILE", NULL, NULL,
+     "an earlier report (--json, --save): show what changed", set_compare},
+    {CLI_FOR_BOTH, "top-k", 'k', "K", NULL, NULL, "labels per picture (server's default: 5)",
+     set_top_k},
+    {CLI_FOR_BOTH, "mode", 'm', "MODE", NULL, NULL,
      "center, 10view, dense, multiscale or auto (default: the server's choice)", set_mode},
-    {"scales", 0, "LIST", NULL, NULL, "shorter sides for dense (one) and multiscale: 256,384",
-     set_scales},
-    {"budget-ms", 0, "N", NULL, NULL, "milliseconds a picture may take in mode auto", set_budget},
-    {"average", 0, "WHAT", NULL, NULL, "prob or logit: average after or before the softmax",
-     set_average},
-    {"heatmap", 0, "FILE", NULL, NULL, "of one picture: also write where its best class is (PNG)",
-     set_heatmap},
-    {"model", 0, "NAME", NULL, NULL, "model to ask, if the server has several", set_model},
-    {"jobs", 'j', "N", "4", NULL, "pictures in flight at once", set_jobs},
-    {"timeout", 't', "TIME", "60s", NULL, "limit for one try of one picture: 250ms, 30s, 2m",
-     set_timeout},
-    {"retries", 0, "N", "3", NULL, "further tries after a busy answer (429, 503)", set_retries},
-    {"json", 0, NULL, NULL, NULL, "write one JSON document", set_json},
-    {"csv", 0, NULL, NULL, NULL, "write CSV: file,rank,class,id,label,score,error", set_csv},
-    {"api-key-file", 0, "FILE", NULL, NULL, "send the key in FILE as Authorization: Bearer",
+    {CLI_FOR_BOTH, "scales", 0, "LIST", NULL, NULL,
+     "shorter sides for dense (one) and multiscale: 256,384", set_scales},
+    {CLI_FOR_BOTH, "budget-ms", 0, "N", NULL, NULL, "milliseconds a picture may take in mode auto",
+     set_budget},
+    {CLI_FOR_BOTH, "average", 0, "WHAT", NULL, NULL,
+     "prob or logit: average after or before the softmax", set_average},
+    {CLI_FOR_CLASSIFY, "heatmap", 0, "FILE", NULL, NULL,
+     "of one picture: also write where its best class is (PNG)", set_heatmap},
+    {CLI_FOR_BOTH, "model", 0, "NAME", NULL, NULL, "model to ask, if the server has several",
+     set_model},
+    {CLI_FOR_CLASSIFY, "jobs", 'j', "N", "4", NULL, "pictures in flight at once", set_jobs},
+    {CLI_FOR_BOTH, "timeout", 't', "TIME", "60s", NULL,
+     "limit for one try of one picture: 250ms, 30s, 2m", set_timeout},
+    {CLI_FOR_CLASSIFY, "retries", 0, "N", "3", NULL, "further tries after a busy answer (429, 503)",
+     set_retries},
+    {CLI_FOR_BENCH, "retries", 0, "N", "0", NULL,
+     "further tries after a busy answer (429, 503), when its Retry-After says", set_retries},
+    {CLI_FOR_CLASSIFY, "json", 0, NULL, NULL, NULL, "write one JSON document", set_json},
+    {CLI_FOR_BENCH, "json", 0, NULL, NULL, NULL, "write the report as JSON, not as a table",
+     set_json},
+    {CLI_FOR_CLASSIFY, "csv", 0, NULL, NULL, NULL,
+     "write CSV: file,rank,class,id,label,score,error", set_csv},
+    {CLI_FOR_BOTH, "api-key-file", 0, "FILE", NULL, NULL,
+     "send the key in FILE as Authorization: Bearer (without it: the key in the environment's "
+     "PRELU_API_KEY, if set)",
      set_api_key_file},
-    {"unix-socket", 0, "PATH", NULL, NULL, "connect to this socket instead of the URL's host",
-     set_unix_socket},
-    {"cacert", 0, "FILE", NULL, NULL, "trust the certificate authorities in FILE (PEM)",
-     set_cacert},
-    {"quiet", 'q', NULL, NULL, NULL, "no progress bar, notes or summary; errors stay", set_quiet},
-    {"version", 'V', NULL, NULL, NULL, "print the version and exit", set_version},
-    {"help", 'h', NULL, NULL, NULL, "print this help and exit", set_help},
+    {CLI_FOR_BOTH, "unix-socket", 0, "PATH", NULL, NULL,
+     "connect to this socket instead of the URL's host", set_unix_socket},
+    {CLI_FOR_BOTH, "cacert", 0, "FILE", NULL, NULL,
+     "trust the certificate authorities in FILE (PEM)", set_cacert},
+    {CLI_FOR_CLASSIFY, "quiet", 'q', NULL, NULL, NULL,
+     "no progress bar, notes or summary; errors stay", set_quiet},
+    {CLI_FOR_BENCH, "quiet", 'q', NULL, NULL, NULL, "no notes; errors stay", set_quiet},
+    {CLI_FOR_BOTH, "version", 'V', NULL, NULL, NULL, "print the version and exit", set_version},
+    {CLI_FOR_BOTH, "help", 'h', NULL, NULL, NULL, "print this help and exit", set_help},
 };
 const size_t cli_option_count = sizeof cli_option_table / sizeof cli_option_table[0];
 _Static_assert(sizeof cli_option_table / sizeof cli_option_table[0] <= MAX_ROWS, "raise MAX_ROWS");
@@ -302,11 +416,12 @@ const char *cli_nearest(const char *word, const char *(*next)(size_t i))
     return best;
 }
 
-static void fill_getopt(struct option *longs, char *shorts)
+static void fill_getopt(bool bench, struct option *longs, char *shorts)
 {
+    size_t i = 0;
+
     *shorts++ = ':'; /* a missing value is reported as ':' and getopt stays silent */
-    for (size_t i = 0; i < cli_option_count; i++) {
-        const cli_option *row = &cli_option_table[i];
+    for (const cli_option *row; (row = row_of(bench, i)); i++) {
         longs[i] = (struct option){row->name, row->value ? required_argument : no_argument, NULL,
                                    ROW_VALUE(i)};
         if (row->letter)
@@ -314,14 +429,15 @@ static void fill_getopt(struct option *longs, char *shorts)
         if (row->letter && row->value)
             *shorts++ = ':';
     }
-    longs[cli_option_count] = (struct option){0};
+    longs[i] = (struct option){0};
     *shorts = '\0';
 }
 
-static const cli_option *find_row(int value)
+static const cli_option *find_row(bool bench, int value)
 {
-    for (size_t i = 0; i < cli_option_count; i++) {
-        const cli_option *row = &cli_option_table[i];
+    size_t i = 0;
+
+    for (const cli_option *row; (row = row_of(bench, i)); i++) {
         if (value == ROW_VALUE(i) || (row->letter && value == row->letter))
             return row;
     }
@@ -331,7 +447,7 @@ static const cli_option *find_row(int value)
 static void wrong(cli_options *o, FILE *err)
 {
     o->command = CLI_WRONG;
-    fputs("Try prelu-classify --help.\n", err);
+    fprintf(err, "Try prelu-classify%s --help.\n", o->bench ? " bench" : "");
 }
 
 /* Writes an argument with controls as '?': it may have come from anywhere. */
@@ -343,13 +459,33 @@ static void put_word(FILE *err, const char *word, size_t len)
     }
 }
 
+/* @return whether `name` begins several options; they are then named. */
+static bool explain_ambiguous(const cli_options *o, const char *name, size_t len, FILE *err)
+{
+    size_t matches = 0;
+    const cli_option *row;
+
+    for (size_t i = 0; len && (row = row_of(o->bench, i)); i++)
+        matches += strncmp(row->name, name, len) == 0;
+    if (matches < 2)
+        return false;
+    fputs("ambiguous option --", err);
+    put_word(err, name, len);
+    fputs("; could be", err);
+    for (size_t i = 0; (row = row_of(o->bench, i)); i++) {
+        if (strncmp(row->name, name, len) == 0)
+            fprintf(err, " --%s", row->name);
+    }
+    fputc('\n', err);
+    return true;
+}
+
 static void explain_unknown(cli_options *o, const char *arg, int letter, FILE *err)
 {
     char word[MAX_WORD + 1] = "";
     size_t len = strncmp(arg, "--", 2) == 0 ? strcspn(arg + 2, "=") : 0;
     const char *near = NULL;
-    size_t matches = 0;
-    const cli_option *row = letter ? find_row(letter) : NULL;
+    const cli_option *row = letter ? find_row(o->bench, letter) : NULL;
 
     fputs("prelu-classify: ", err);
     if (row) { /* --quiet=yes: getopt hands out the row's own value */
@@ -357,17 +493,7 @@ static void explain_unknown(cli_options *o, const char *arg, int letter, FILE *e
         wrong(o, err);
         return;
     }
-    for (size_t i = 0; len && i < cli_option_count; i++)
-        matches += strncmp(cli_option_table[i].name, arg + 2, len) == 0;
-    if (matches > 1) {
-        fputs("ambiguous option --", err);
-        put_word(err, arg + 2, len);
-        fputs("; could be", err);
-        for (size_t i = 0; i < cli_option_count; i++) {
-            if (strncmp(cli_option_table[i].name, arg + 2, len) == 0)
-                fprintf(err, " --%s", cli_option_table[i].name);
-        }
-        fputc('\n', err);
+    if (explain_ambiguous(o, arg + 2, len, err)) {
         wrong(o, err);
         return;
     }
@@ -379,7 +505,7 @@ static void explain_unknown(cli_options *o, const char *arg, int letter, FILE *e
     if (!letter && len <= MAX_WORD) {
         memcpy(word, arg + 2, len);
         word[len] = '\0';
-        near = cli_nearest(word, next_option);
+        near = cli_nearest(word, o->bench ? next_bench_option : next_option);
     }
     if (near)
         fprintf(err, "; did you mean --%s?", near);
@@ -408,8 +534,9 @@ static bool apply(cli_options *o, const cli_option *row, const char *value, cons
 
 static bool apply_defaults(cli_options *o, FILE *err)
 {
-    for (size_t i = 0; i < cli_option_count; i++) {
-        const cli_option *row = &cli_option_table[i];
+    const cli_option *row;
+
+    for (size_t i = 0; (row = row_of(o->bench, i)); i++) {
         const char *env = row->env ? getenv(row->env) : NULL;
 
         if (env && *env && !apply(o, row, env, row->env, err))
@@ -431,20 +558,38 @@ static bool count_stdin(const cli_options *o, FILE *err)
     return count <= 1;
 }
 
+/* What options can only mean together. */
+static bool check_bench(cli_options *o, FILE *err)
+{
+    if (o->rate > 0 && o->p99_s > 0) {
+        fputs("prelu-classify: --rate is one rate, --p99 looks for one: choose\n", err);
+        return false;
+    }
+    if (o->duration_s < 4 * o->p99_s) { /* a queue that only grows must be seen to */
+        fputs("prelu-classify: --duration must be at least 4 times --p99\n", err);
+        return false;
+    }
+    if (o->connections == 0)
+        o->connections = o->rate > 0 || o->p99_s > 0 ? 256 : 8;
+    return true;
+}
+
 void cli_options_parse(cli_options *o, int argc, char **argv, FILE *err)
 {
     struct option longs[MAX_ROWS + 1];
     char shorts[2 * MAX_ROWS + 2];
     int value;
 
-    *o = (cli_options){.command = CLI_RUN};
+    *o = (cli_options){.command = CLI_RUN, .bench = argc > 1 && strcmp(argv[1], "bench") == 0};
+    argc -= o->bench;
+    argv += o->bench;
     if (!apply_defaults(o, err))
         return;
-    fill_getopt(longs, shorts);
+    fill_getopt(o->bench, longs, shorts);
     optind = 0; /* glibc: start afresh */
     opterr = 0;
     while ((value = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        const cli_option *row = find_row(value == ':' ? optopt : value);
+        const cli_option *row = find_row(o->bench, value == ':' ? optopt : value);
 
         if (value == '?' || !row) {
             explain_unknown(o, argv[optind - 1], optopt, err);
@@ -466,7 +611,7 @@ void cli_options_parse(cli_options *o, int argc, char **argv, FILE *err)
         fputs("prelu-classify: no pictures given: name files, folders, or - for standard input\n",
               err);
         wrong(o, err);
-    } else if (!count_stdin(o, err)) {
+    } else if (!count_stdin(o, err) || (o->bench && !check_bench(o, err))) {
         wrong(o, err);
     }
 }
@@ -493,35 +638,61 @@ static void put_wrapped(FILE *out, const char *text)
     fputc('\n', out);
 }
 
-void cli_options_help(FILE *out)
+static void put_row(FILE *out, const cli_option *row)
 {
-    fputs("Usage: prelu-classify [OPTION]... FILE|DIR|-...\n"
-          "Asks a prelu-serve what is on JPEG pictures and prints the likeliest labels.\n"
-          "Folders are searched for *.jpg and *.jpeg, hidden names left out; - reads one\n"
-          "picture from standard input.\n\n"
-          "Options:\n",
-          out);
-    for (size_t i = 0; i < cli_option_count; i++) {
-        const cli_option *row = &cli_option_table[i];
-        char left[64];
-        char text[256];
-        char letter[8] = "    ";
+    char left[64];
+    char text[256];
+    char letter[8] = "    ";
 
-        if (row->letter)
-            snprintf(letter, sizeof letter, "-%c, ", row->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name, row->value ? " " : "",
-                 row->value ? row->value : "");
-        snprintf(text, sizeof text, "%s%s%s%s%s%s", row->help, row->initial ? " (default " : "",
-                 row->initial ? row->initial : "", row->env ? ", or the environment's " : "",
-                 row->env ? row->env : "", row->initial ? ")" : "");
-        fprintf(out, "  %-*s", HELP_INDENT - 2, left);
-        put_wrapped(out, text);
-    }
-    fputs("\nExit codes: 0 all classified, 1 some pictures failed, 64 wrong usage,\n"
-          "69 server unreachable, 74 results could not be written.\n\n"
-          "Examples:\n"
-          "  prelu-classify cat.jpg\n"
-          "  prelu-classify --mode 10view --csv holiday/ > holiday.csv\n"
-          "  cat cat.jpg | prelu-classify --json -\n",
-          out);
+    if (row->letter)
+        snprintf(letter, sizeof letter, "-%c, ", row->letter);
+    snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name, row->value ? " " : "",
+             row->value ? row->value : "");
+    snprintf(text, sizeof text, "%s%s%s%s%s%s", row->help, row->initial ? " (default " : "",
+             row->initial ? row->initial : "", row->env ? ", or the environment's " : "",
+             row->env ? row->env : "", row->initial ? ")" : "");
+    fprintf(out, "  %-*s", HELP_INDENT - 2, left);
+    put_wrapped(out, text);
+}
+
+static const char usage_classify[] =
+    "Usage: prelu-classify [OPTION]... FILE|DIR|-...\n"
+    "       prelu-classify bench [OPTION]... FILE|DIR|-...\n"
+    "Asks a prelu-serve what is on JPEG pictures and prints the likeliest labels.\n"
+    "Folders are searched for *.jpg and *.jpeg, hidden names left out; - reads one\n"
+    "picture from standard input. bench measures the server: see bench --help.\n";
+
+static const char notes_classify[] =
+    "Exit codes: 0 all classified, 1 some pictures failed, 64 wrong usage,\n"
+    "69 server unreachable, 74 results could not be written.\n\n"
+    "Examples:\n"
+    "  prelu-classify cat.jpg\n"
+    "  prelu-classify --mode 10view --csv holiday/ > holiday.csv\n"
+    "  cat cat.jpg | prelu-classify --json -\n";
+
+static const char usage_bench[] =
+    "Usage: prelu-classify bench [OPTION]... FILE|DIR|-...\n"
+    "Loads a prelu-serve with the pictures in turn and reports rates and latencies.\n"
+    "Without --rate each connection asks again as soon as it is answered (closed\n"
+    "loop): this gives the highest rate, but hides waiting. With --rate requests\n"
+    "come at random times (Poisson), and a latency counts from the time at which its\n"
+    "request was due, even if it could only be sent later.\n";
+
+static const char notes_bench[] =
+    "Exit codes: 0 measured, 1 requests failed other than by being refused (429,\n"
+    "503, 504) or no picture was classified, 64 wrong usage, 69 server unreachable,\n"
+    "74 the report could not be written.\n\n"
+    "Examples:\n"
+    "  prelu-classify bench -c 32 cat.jpg\n"
+    "  prelu-classify bench --rate 200 --duration 60s --save before.json pictures/\n"
+    "  prelu-classify bench --p99 50ms --compare before.json pictures/\n";
+
+void cli_options_help(FILE *out, bool bench)
+{
+    const cli_option *row;
+
+    fprintf(out, "%s\nOptions:\n", bench ? usage_bench : usage_classify);
+    for (size_t i = 0; (row = row_of(bench, i)); i++)
+        put_row(out, row);
+    fprintf(out, "\n%s", bench ? notes_bench : notes_classify);
 }

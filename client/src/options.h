@@ -18,6 +18,8 @@ enum {
 
 #define CLI_DEFAULT_SERVER "http://127.0.0.1:8080"
 #define CLI_MAX_JOBS 256
+#define CLI_MAX_CONNECTIONS 4096
+#define CLI_MAX_RATE 1e6 /* requests per second */
 #define CLI_MAX_RETRIES 100
 #define CLI_MAX_TOP_K 1000000
 #define CLI_MAX_TIMEOUT_S 86400.0
@@ -48,13 +50,26 @@ typedef struct cli_options {
     double timeout_s; /* > 0, for one try of one picture */
     cli_format format;
     bool quiet;
+    bool bench; /* the command bench; what follows is its own */
+    unsigned connections;
+    double rate;  /* requests per second; 0: closed loop */
+    double p99_s; /* find the highest rate within it; 0: no search */
+    double duration_s, warmup_s;
+    unsigned seed;
+    bool same;        /* a picture's answers must be alike */
+    const char *save; /* NULL: none, as is compare */
+    const char *compare;
     char *const *inputs; /* FILE | DIR | "-" */
     size_t input_count;
 } cli_options;
 
+/* Who takes an option. */
+enum { CLI_FOR_CLASSIFY = 1, CLI_FOR_BENCH = 2, CLI_FOR_BOTH = 3 };
+
 /** One option. `set` stores a value; on a bad one it returns false and `why` says what is allowed.
  */
 typedef struct cli_option {
+    unsigned commands;   /* CLI_FOR_... */
     const char *name;    /* long name without the dashes */
     char letter;         /* short name, or 0 */
     const char *value;   /* placeholder in --help; NULL: takes none */
@@ -67,12 +82,13 @@ typedef struct cli_option {
 extern const cli_option cli_option_table[];
 extern const size_t cli_option_count;
 
-/** Fills `o` from the environment, then from argv (which getopt may reorder).
+/** Fills `o` from the environment, then from argv (which getopt may reorder); `bench` as the first
+ *  word chooses that command. A name may stand for each command once.
  *  A mistake is explained on `err` and leaves o->command = CLI_WRONG. Not thread-safe (getopt). */
 void cli_options_parse(cli_options *o, int argc, char **argv, FILE *err);
 
-/** Writes --help, at most 80 columns wide. */
-void cli_options_help(FILE *out);
+/** Writes --help of a command (bench or not), at most 80 columns wide. */
+void cli_options_help(FILE *out, bool bench);
 
 /** @return the candidate nearest to `word`, or NULL if none is near enough to be meant.
  *  @param next returns candidate i or NULL past the end. */

@@ -203,3 +203,18 @@ void cli_result_json(cli_bytes *out, const cli_result *r)
     else
         write_json(out, r, NULL);
 }
+
+bool cli_json_number(double *out, const char *text, size_t len, const char *const *path)
+{
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *at = root;
+    bool found;
+
+    for (size_t i = 0; at && path[i]; i++)
+        at = json_object_get(at, path[i]);
+    found = path[0] ? json_is_number(at) : json_is_object(at);
+    if (found && path[0])
+        *out = json_number_value(at);
+    json_decref(root);
+    return found;
+}

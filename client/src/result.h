@@ -1,4 +1,4 @@
-/** What became of one picture. The only file that knows jansson. */
+/** What became of one picture; numbers of a JSON file. The only file that knows jansson. */
 #ifndef PRELU_CLIENT_RESULT_H
 #define PRELU_CLIENT_RESULT_H
 
@@ -48,5 +48,10 @@ void cli_result_from_reply(cli_result *r, int status, const char *body, size_t l
 /** Appends {"file":…} with the server's members, or {"file","error","code","status",…}.
  *  One line of UTF-8 without anything that steers a terminal. */
 void cli_result_json(cli_bytes *out, const cli_result *r);
+
+/** Finds the number at a path of members, such as {"summary", "p99", NULL}.
+ *  @param path NULL at its end. @return false: no JSON (path[0] NULL asks just that), or no number.
+ */
+bool cli_json_number(double *out, const char *text, size_t len, const char *const *path);
 
 #endif

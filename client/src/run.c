@@ -1,12 +1,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "run.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "connect.h"
 #include "files.h"
 #include "heatmap.h"
 #include "http_client.h"
@@ -16,7 +16,6 @@
 #include "termtext.h"
 
 #define MAX_PICTURE_LEN ((size_t)256 << 20) /* bytes; a server's own limit is far lower */
-#define MAX_KEY_LEN 4096
 #define WINDOW_PER_JOB 4 /* finished results that may wait for a slow one before them */
 #define BACKOFF_S 0.25
 #define WAIT_MIN_S 0.1 /* for a Retry-After of 0 */
@@ -292,95 +291,12 @@ static int report(runner *r, bool written, const char *url)
     return code;
 }
 
-/* @return false with the reason printed; `key` then holds nothing. */
-static bool read_key(const char *path, cli_bytes *key, FILE *err)
-{
-    char why[256] = "";
-    const char *code;
-    bool ok;
-
-    cli_bytes_init(key, MAX_KEY_LEN);
-    code = strcmp(path, "-") == 0 ? "usage" : cli_files_read(key, path, why, sizeof why);
-    while (key->len && strchr(" \t\r\n", key->data[key->len - 1]))
-        key->data[--key->len] = '\0';
-    ok = !code && key->len > 0;
-    for (size_t i = 0; i < key->len; i++)
-        ok = ok && key->data[i] > 0x20 && key->data[i] < 0x7F; /* no CR or LF into a header */
-    if (!ok) {
-        fprintf(err, "prelu-classify: --api-key-file: %s\n",
-                code && *why ? why : "the file must hold one key of printable ASCII");
-        cli_bytes_deinit(key);
-    }
-    return ok;
-}
-
-/* Values need no URL encoding: options.c lets only harmless characters through. */
-static void build_query(cli_bytes *query, const cli_options *o)
-{
-    cli_bytes_init(query, 0);
-    if (o->top_k)
-        cli_bytes_add_fmt(query, "&top_k=%u", o->top_k);
-    if (o->mode || o->heatmap)
-        cli_bytes_add_fmt(query, "&mode=%s", o->mode ? o->mode : "dense");
-    if (o->budget_ms)
-        cli_bytes_add_fmt(query, "&budget_ms=%u", o->budget_ms);
-    if (o->average)
-        cli_bytes_add_fmt(query, "&average=%s", o->average);
-    if (o->scales)
-        cli_bytes_add_fmt(query, "&scales=%s", o->scales);
-    if (o->model)
-        cli_bytes_add_fmt(query, "&model=%s", o->model);
-}
-
-/* @param more  of the query, or "". @return CLI_EXIT_OK with r->http set, else an exit code with
- * the reason printed. */
-static int connect_runner(runner *r, unsigned slots, const char *more)
-{
-    const cli_options *o = r->o;
-    cli_bytes key = {0};
-    cli_bytes query;
-    bool usage = false;
-    char why[256] = "";
-
-    if (o->cacert && access(o->cacert, R_OK) != 0) {
-        fprintf(r->err, "prelu-classify: --cacert: %s\n", strerror(errno));
-        return CLI_EXIT_USAGE;
-    }
-    if (o->api_key_file && !read_key(o->api_key_file, &key, r->err))
-        return CLI_EXIT_USAGE;
-    build_query(&query, o);
-    cli_bytes_add_str(&query, more);
-    r->http = cli_http_create(
-        &(cli_http_config){
-            .server = o->server,
-            .path = "classify",
-            .query = query.len ? query.data + 1 : NULL, /* without the first '&' */
-            .unix_socket = o->unix_socket,
-            .cacert = o->cacert,
-            .bearer = o->api_key_file ? cli_bytes_str(&key) : NULL,
-            .user_agent = "prelu-classify/" PRELU_VERSION,
-            .timeout_s = o->timeout_s,
-            .slots = slots,
-        },
-        &usage, why, sizeof why);
-    cli_bytes_deinit(&query);
-    cli_bytes_deinit(&key);
-    if (!r->http) {
-        fprintf(r->err, "prelu-classify: %s%s\n", usage ? "--server: " : "", why);
-        return usage ? CLI_EXIT_USAGE : CLI_EXIT_SOFTWARE;
-    }
-    if (cli_http_key_exposed(r->http) && !o->quiet)
-        fputs("prelu-classify: warning: the API key crosses the network unencrypted (use https)\n",
-              r->err);
-    return CLI_EXIT_OK;
-}
-
 /* A second request: an answer is either JSON or a picture. */
 static int save_heatmap(runner *r)
 {
     char why[512] = "";
     const char *to = r->o->heatmap;
-    int code = connect_runner(r, 1, "&heatmap=top1&format=png");
+    int code = cli_connect(&r->http, r->o, 1, "&heatmap=top1&format=png", r->err);
 
     if (!code && !cli_heatmap_save(r->http, r->files.items[0].path, to, why, sizeof why)) {
         fprintf(r->err, "prelu-classify: --heatmap: %s\n", why);
@@ -458,7 +374,8 @@ int cli_run(const cli_options *o, bool utf8, FILE *out, FILE *err)
         goto out;
     }
     r.window_len = (size_t)o->jobs * WINDOW_PER_JOB;
-    code = connect_runner(&r, o->jobs < r.files.count ? o->jobs : (unsigned)r.files.count, "");
+    code = cli_connect(&r.http, o, o->jobs < r.files.count ? o->jobs : (unsigned)r.files.count, "",
+                       err);
     if (code)
         goto out;
     r.window = calloc(r.window_len, sizeof *r.window);

@@ -204,29 +204,78 @@ static void help_and_version_win(void **state)
     assert_int_equal(parse("-V").command, CLI_VERSION);
 }
 
-static void table_and_help_agree(void **state)
+static void table_and_help_agree(unsigned command)
 {
     char text[8192] = "";
     FILE *out = fmemopen(text, sizeof text, "w");
     char *save = NULL;
 
-    (void)state;
     assert_non_null(out);
-    cli_options_help(out);
+    cli_options_help(out, command == CLI_FOR_BENCH);
     fclose(out);
     for (size_t i = 0; i < cli_option_count; i++) {
         const cli_option *row = &cli_option_table[i];
         char flag[80];
 
-        snprintf(flag, sizeof flag, "--%s", row->name);
+        if (!(row->commands & command))
+            continue;
+        snprintf(flag, sizeof flag, "--%s ", row->name);
         assert_non_null(strstr(text, flag));
         for (size_t j = 0; j < i; j++) {
+            if (!(cli_option_table[j].commands & command))
+                continue;
             assert_string_not_equal(row->name, cli_option_table[j].name);
             assert_false(row->letter && row->letter == cli_option_table[j].letter);
         }
     }
     for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
         assert_in_range(strlen(l), 0, 79);
+}
+
+static void tables_and_helps_agree(void **state)
+{
+    (void)state;
+    table_and_help_agree(CLI_FOR_CLASSIFY);
+    table_and_help_agree(CLI_FOR_BENCH);
+}
+
+static void bench_has_options_of_its_own(void **state)
+{
+    cli_options o =
+        parse("bench|-c|3|--duration|2s|--warmup|0|--seed=9|--same|--save|s|--compare|c|"
+              "a.jpg");
+
+    (void)state;
+    assert_int_equal(o.command, CLI_RUN);
+    assert_true(o.bench && o.same);
+    assert_int_equal(o.connections, 3);
+    assert_true(o.duration_s > 1.99 && o.duration_s < 2.01);
+    assert_true(o.warmup_s == 0 && o.rate == 0 && o.p99_s == 0);
+    assert_int_equal(o.seed, 9);
+    assert_int_equal(o.retries, 0);
+    assert_string_equal(o.save, "s");
+    assert_string_equal(o.compare, "c");
+    assert_int_equal(parse("bench|a").connections, 8);
+    o = parse("bench|--rate|12.5|a");
+    assert_int_equal(o.connections, 256);
+    assert_true(o.rate == 12.5);
+    assert_int_equal(parse("bench|--help").command, CLI_HELP);
+    assert_int_equal(parse("bench|--rate=0|a").command, CLI_WRONG);
+    assert_non_null(strstr(said, "requests per second"));
+    assert_int_equal(parse("bench|--rate=1e9|a").command, CLI_WRONG);
+    assert_int_equal(parse("bench|--rate=nan|a").command, CLI_WRONG);
+    assert_int_equal(parse("bench|--rate=5|--p99=1s|a").command, CLI_WRONG);
+    assert_non_null(strstr(said, "choose"));
+    assert_int_equal(parse("bench|--p99=1s|-d|3s|a").command, CLI_WRONG);
+    assert_non_null(strstr(said, "at least 4 times"));
+    assert_int_equal(parse("bench|--p99=1s|-d|4s|a").command, CLI_RUN);
+    assert_int_equal(parse("bench|--jobs=3|a").command, CLI_WRONG);
+    assert_non_null(strstr(said, "Try prelu-classify bench --help"));
+    assert_int_equal(parse("bench|--conections=3|a").command, CLI_WRONG);
+    assert_non_null(strstr(said, "did you mean --connections?"));
+    assert_int_equal(parse("bench").command, CLI_WRONG);
+    assert_false(parse("./bench").bench);
+    assert_int_equal(parse("--rate=3|a").command, CLI_WRONG);
 }
 
 int main(void)
@@ -240,7 +289,8 @@ int main(void)
         cmocka_unit_test(typos_get_the_nearest_flag),
         cmocka_unit_test(environment_is_a_default),
         cmocka_unit_test(help_and_version_win),
-        cmocka_unit_test(table_and_help_agree),
+        cmocka_unit_test(tables_and_helps_agree),
+        cmocka_unit_test(bench_has_options_of_its_own),
     };
 
     unsetenv("PRELU_SERVER");
