@@ -7,7 +7,7 @@ static char text[256];
 typedef struct problem {
     size_t m, n, k, ldc;
     bool by_rows, accumulate, integers;
-    float *a, *b, *panels, *c, *got, *bias, *slope, *res;
+    float *a, *b, *panels, *c, *got, *scale, *bias, *slope, *res;
     size_t a_len, panels_len, c_len;
     krn_epilogue ep;
     bool with_ep;
@@ -39,6 +39,7 @@ static void make(problem *p, const krn_gemm *v, int act, uint64_t *seed)
     p->c = malloc(p->c_len);
     p->bias = check_guard_new(p->n * sizeof(float));
     p->slope = check_guard_new(p->n * sizeof(float));
+    p->scale = check_guard_new(p->n * sizeof(float));
     p->res = check_guard_new(p->c_len);
     for (size_t i = 0; i < p->m * p->k; i++)
         p->a[i] = value(p->integers, seed);
@@ -56,8 +57,10 @@ static void make(problem *p, const krn_gemm *v, int act, uint64_t *seed)
     for (size_t j = 0; j < p->n; j++) {
         p->bias[j] = value(p->integers, seed);
         p->slope[j] = slopes[j % 5];
+        p->scale[j] = j % 3 ? 0.5f : -2.0f;
     }
-    p->ep = (krn_epilogue){.bias = act & 1 ? p->bias : NULL,
+    p->ep = (krn_epilogue){.scale = act & 1 && act & 8 ? p->scale : NULL,
+                           .bias = act & 1 ? p->bias : NULL,
                            .residual = act & 2 ? p->res : NULL,
                            .ldr = p->ldc,
                            .slope = p->slope,
@@ -71,6 +74,7 @@ static void unmake(problem *p)
     check_guard_free(p->got);
     check_guard_free(p->bias);
     check_guard_free(p->slope);
+    check_guard_free(p->scale);
     check_guard_free(p->res);
     free(p->b);
     free(p->c);
@@ -104,6 +108,8 @@ static const char *compare(const problem *p)
                 size += fabs(t);
             }
             if (p->with_ep) {
+                sum *= p->ep.scale ? (double)p->scale[j] : 1.0;
+                size *= 2;
                 sum += p->ep.bias ? (double)p->bias[j] : 0.0;
                 sum += p->ep.residual ? (double)p->res[at] : 0.0;
                 size += 2;

@@ -245,55 +245,110 @@ static const char *bf16_case(const krn_gemm_bf16 *v, const problem *p, int turn)
     return wrong;
 }
 
-/* ---- int8 weights ---- */
+/* ---- narrow weights ---- */
 
-static void call_i8(const void *variant, const problem *p, const void *packed, size_t from,
-                    size_t m, float *c, size_t ldc, size_t parts)
+typedef struct packed_narrow {
+    const krn_gemm *wide; /* does it on widened panels instead, if not NULL */
+    const void *b;
+    size_t len; /* elements */
+    float *panels;
+} packed_narrow;
+
+static void call_narrow(const void *variant, const problem *p, const void *packed, size_t from,
+                        size_t m, float *c, size_t ldc, size_t parts)
 {
-    const krn_gemm_i8 *v = variant;
-    const krn_epilogue ep = epilogue(p, from);
+    const krn_gemm_narrow *v = variant;
+    const packed_narrow *k = packed;
+    krn_epilogue ep = epilogue(p, from);
     const size_t cut = parts > 1 ? p->k / 2 : 0;
-    krn_gemm_i8_args g = {.m = m,
-                          .n = p->n,
-                          .k = cut,
-                          .a = p->a + from * p->k,
-                          .a_rs = p->k,
-                          .b = packed,
-                          .b_panel = v->nr * p->k,
-                          .scale = p->scale,
-                          .c = c,
-                          .ldc = ldc,
-                          .accumulate = p->accumulate};
-    if (cut) {
-        v->run(&g);
-        g.accumulate = true;
+    if (p->ep == 12)
+        ep = (krn_epilogue){.act = KRN_ACT_NONE};
+    ep.scale = v->width == 1 ? p->scale : NULL;
+    for (size_t at = 0, end = cut; at < p->k; at = end, end = p->k) {
+        const krn_gemm_narrow_args g = {.m = m,
+                                        .n = p->n,
+                                        .k = end - at,
+                                        .a = p->a + from * p->k + at,
+                                        .a_rs = p->k,
+                                        .b = (const char *)k->b + at * v->nr * v->width,
+                                        .b_panel = v->nr * p->k,
+                                        .c = c,
+                                        .ldc = ldc,
+                                        .accumulate = p->accumulate || at > 0,
+                                        .ep = end == p->k && (ep.scale || p->ep < 12) ? &ep : NULL};
+        const krn_gemm_args w = {.m = m,
+                                 .n = p->n,
+                                 .k = g.k,
+                                 .a = g.a,
+                                 .a_rs = g.a_rs,
+                                 .a_ks = 1,
+                                 .b = k->panels ? k->panels + at * v->nr : NULL,
+                                 .b_panel = g.b_panel,
+                                 .c = c,
+                                 .ldc = ldc,
+                                 .accumulate = g.accumulate,
+                                 .ep = g.ep};
+        if (k->wide)
+            k->wide->run(&w);
+        else if (g.k)
+            v->run(&g);
     }
-    g.a += cut;
-    g.b += cut * v->nr;
-    g.k = p->k - cut;
-    g.last = true;
-    g.ep = p->ep < 12 ? &ep : NULL;
-    v->run(&g);
 }
 
-static const char *i8_case(const krn_gemm_i8 *v, problem *p, uint64_t *seed)
+/* Widened panels and the f32 product give the same bits. */
+static const char *wide_case(const krn_gemm_narrow *v, const problem *p, packed_narrow *k,
+                             const krn_gemm *wide)
 {
-    const size_t panels = (p->n + v->nr - 1) / v->nr, len = panels * v->nr * p->k;
-    int8_t *b = check_guard_new(len);
-    memset(b, 0, len);
+    const size_t len = (p->m - 1) * p->ldc + p->n;
+    float *c[2] = {malloc(len * sizeof(float)), malloc(len * sizeof(float))};
+    const char *wrong = NULL;
+    k->panels = check_guard_new(k->len * sizeof(float));
+    v->widen(k->panels, k->b, k->len);
+    check_guard_intact(k->panels, k->len * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        memcpy(c[i], p->c, len * sizeof(float));
+        k->wide = i ? wide : NULL;
+        call_narrow(v, p, k, 0, p->m, c[i], p->ldc, 1);
+    }
+    if (memcmp(c[0], c[1], len * sizeof(float)) != 0)
+        wrong = WRONG("m %zu n %zu k %zu: other bits than on widened panels", p->m, p->n, p->k);
+    check_guard_free(k->panels);
+    k->panels = NULL;
+    k->wide = NULL;
+    free(c[0]);
+    free(c[1]);
+    return wrong;
+}
+
+static const char *narrow_case(const krn_gemm_narrow *v, problem *p, const krn_gemm *wide,
+                               uint64_t *seed)
+{
+    const size_t panels = (p->n + v->nr - 1) / v->nr;
+    packed_narrow k = {.len = panels * v->nr * p->k};
+    void *b = check_guard_new(k.len * v->width);
+    k.b = b;
+    memset(b, 0, k.len * v->width);
     for (size_t j = 0; j < p->n; j++)
         for (size_t i = 0; i < p->k; i++) {
-            const int w = p->integers ? (int)p->b[j * p->k + i] : check_random_int(seed, -128, 127);
-            p->b[j * p->k + i] = (float)w;
-            b[j / v->nr * v->nr * p->k + i * v->nr + j % v->nr] = (int8_t)w;
+            float *w = &p->b[j * p->k + i];
+            const size_t at = j / v->nr * v->nr * p->k + i * v->nr + j % v->nr;
+            if (v->width == 2) {
+                krn_to_bf16__ref((uint16_t *)b + at, w, 1);
+                continue;
+            }
+            *w = p->integers ? *w : (float)check_random_int(seed, -128, 127);
+            ((int8_t *)b)[at] = (int8_t)*w;
         }
-    const char *wrong = try_one(v, call_i8, p, b, true);
+    const char *wrong = try_one(v, call_narrow, p, &k, v->width == 1);
+    if (!wrong && wide)
+        wrong = wide_case(v, p, &k, wide);
     check_guard_free(b);
     return wrong;
 }
 
 static const char *all_sizes(size_t mr, size_t nr, const size_t *ks, size_t n_ks,
-                             const krn_gemm_bf16 *bf16, const krn_gemm_i8 *i8)
+                             const krn_gemm_bf16 *bf16, const krn_gemm_narrow *narrow,
+                             const krn_gemm *wide)
 {
     const size_t ms[] = {1, 2, mr > 1 ? mr - 1 : 3, mr + 1, 2 * mr + 3, 7 * mr + 1};
     const size_t ns[] = {1, 2, nr > 1 ? nr - 1 : 5, nr, nr + 1, 17, 2 * nr + 7};
@@ -304,7 +359,8 @@ static const char *all_sizes(size_t mr, size_t nr, const size_t *ks, size_t n_ks
             for (size_t c = 0; c < n_ks; c++)
                 for (int kind = 0; kind < 4; kind++, turn++) {
                     problem p = make(ms[a], ns[b], ks[c], nr, turn, &seed);
-                    const char *wrong = bf16 ? bf16_case(bf16, &p, turn) : i8_case(i8, &p, &seed);
+                    const char *wrong =
+                        bf16 ? bf16_case(bf16, &p, turn) : narrow_case(narrow, &p, wide, &seed);
                     unmake(&p);
                     if (wrong)
                         return wrong;
@@ -315,13 +371,13 @@ static const char *all_sizes(size_t mr, size_t nr, const size_t *ks, size_t n_ks
 const char *check_gemm_bf16_text(const krn_gemm_bf16 *v)
 {
     static const size_t ks[] = {32, 64, 160, 608};
-    return all_sizes(v->mr, v->nr, ks, 4, v, NULL);
+    return all_sizes(v->mr, v->nr, ks, 4, v, NULL, NULL);
 }
 
-const char *check_gemm_i8_text(const krn_gemm_i8 *v)
+const char *check_gemm_narrow_text(const krn_gemm_narrow *v, const krn_gemm *wide)
 {
     static const size_t ks[] = {1, 7, 64, 601};
-    return all_sizes(v->mr, v->nr, ks, 4, NULL, v);
+    return all_sizes(v->mr, v->nr, ks, 4, NULL, v, wide);
 }
 
 const char *check_to_bf16_text(krn_to_bf16_fn *fn)
@@ -370,16 +426,69 @@ void check_gemm_bf16(const krn_gemm_bf16 *v, const char *name)
         fail_msg("%s: %s", name, wrong);
 }
 
-void check_gemm_i8(const krn_gemm_i8 *v, const char *name)
+/* The f32 product of the same tile, if the kernel says that it may take over. */
+static const krn_gemm *wide_of(const krn_gemm_narrow *v)
 {
-    const char *wrong = check_gemm_i8_text(v);
+    static const unsigned isas[] = {KRN_AVX2, KRN_AVX2 | KRN_AVX512};
+    krn_table t;
+    for (size_t i = 0; i < sizeof isas / sizeof *isas && v->few < SIZE_MAX; i++) {
+        krn_table_init(&t, isas[i]);
+        if (t.gemm_f32->nr == v->nr)
+            return t.gemm_f32;
+    }
+    return NULL;
+}
+
+static void check_narrow(const krn_gemm_narrow *v, const char *name)
+{
+    const char *wrong = check_gemm_narrow_text(v, wide_of(v));
     if (wrong)
         fail_msg("%s: %s", name, wrong);
 }
 
+void check_gemm_i8(const krn_gemm_narrow *v, const char *name) { check_narrow(v, name); }
+void check_gemm_w16(const krn_gemm_narrow *v, const char *name) { check_narrow(v, name); }
+
 void check_to_bf16(krn_to_bf16_fn *fn, const char *name)
 {
     const char *wrong = check_to_bf16_text(fn);
+    if (wrong)
+        fail_msg("%s: %s", name, wrong);
+}
+
+/* As to_bf16, whose checker looks at every kind of float. */
+const char *check_round_bf16_text(krn_round_bf16_fn *fn)
+{
+    uint64_t seed = check_seed();
+    for (size_t n = 1; n <= 67; n += n < 20 ? 1 : 11)
+        for (int round = 0; round < 40; round++) {
+            float *src = check_guard_new(n * 4), *got = check_guard_new(n * 4), want[67];
+            const char *wrong = NULL;
+            for (size_t i = 0; i < n; i++) {
+                const uint32_t bits = round % 4 ? (uint32_t)check_random(&seed)
+                                                : (uint32_t)check_random(&seed) & 0x807fffffu;
+                memcpy(&src[i], &bits, 4);
+            }
+            krn_round_bf16__ref(want, src, n);
+            fn(got, src, n);
+            if (memcmp(got, want, n * 4) != 0)
+                wrong = WRONG("%zu floats: not the reference's bits", n);
+            fn(src, src, n);
+            if (!wrong && memcmp(src, want, n * 4) != 0)
+                wrong = WRONG("%zu floats in place: not the reference's bits", n);
+            check_guard_intact(got, n * 4);
+            check_guard_intact(src, n * 4);
+            check_guard_free(src);
+            check_guard_free(got);
+            if (wrong)
+                return wrong;
+        }
+    return NULL;
+}
+
+void check_round_bf16(krn_round_bf16_fn *fn, const char *name)
+{
+    const char *wrong = check_round_bf16_text(fn);
     if (wrong)
         fail_msg("%s: %s", name, wrong);
 }

@@ -50,6 +50,36 @@ static bool exists(size_t xi, bool short_i, bool short_j)
     return !(short_i && (i == 3 || i == 4)) && !(short_j && (j == 3 || j == 4));
 }
 
+/* A window in bf16, and one that is rounded as it is read, give the bits of the rounded one. */
+static const char *input_rounded(const krn_winograd *v, const krn_winograd_window *win, size_t len,
+                                 size_t step, size_t c)
+{
+    const size_t bytes = XI * step * sizeof(float);
+    float *x = nans(len), *want = nans(XI * step);
+    uint16_t *x16 = check_guard_new(len * sizeof *x16);
+    krn_winograd_window w = *win;
+    const char *wrong = NULL;
+    krn_round_bf16__ref(x, win->x, len);
+    krn_to_bf16__ref(x16, win->x, len);
+    w.x = x;
+    v->input(want, step, &w, c);
+    for (int i = 0; i < 2 && !wrong; i++) {
+        float *got = nans(XI * step);
+        w = *win;
+        w.round = true;
+        w.x = i ? NULL : win->x;
+        w.x16 = i ? x16 : NULL;
+        v->input(got, step, &w, c);
+        if (memcmp(got, want, bytes) != 0 || band_broken(got, bytes))
+            wrong = WRONG("input of %zu %s: other bits", c, i ? "in bf16" : "rounded");
+        check_guard_free(got);
+    }
+    check_guard_free(x);
+    check_guard_free(x16);
+    check_guard_free(want);
+    return wrong;
+}
+
 /* `ends`: 1 short in rows, 2 in columns. */
 static const char *input_case(const krn_winograd *v, size_t c, inside in, int ends, uint64_t *seed)
 {
@@ -74,6 +104,7 @@ static const char *input_case(const krn_winograd *v, size_t c, inside in, int en
             for (size_t k = 0; k < c; k++)
                 x[(size_t)i * row + (size_t)j * col + k] = check_random_float(seed, -1, 1);
     v->input(got, step, &win, c);
+    wrong = input_rounded(v, &win, len, step, c);
     for (size_t k = 0; k < c && !wrong; k++) {
         double d[XI], want[XI], scale[XI];
         for (int i = 0; i < N; i++)
@@ -190,6 +221,31 @@ static const char *output_wrong(const out_case *o)
     return NULL;
 }
 
+/* The pixels that p's y has, in bf16. */
+static const char *output_in_bf16(const krn_winograd *v, const krn_winograd_place *p,
+                                  const out_case *o)
+{
+    krn_winograd_place q = *p;
+    uint16_t want;
+    const char *wrong = NULL;
+    q.y = NULL;
+    q.y16 = check_guard_new(o->len * sizeof *q.y16);
+    memset(q.y16, 0xa5, o->len * sizeof *q.y16);
+    v->output(&q, o->m, o->step, o->c);
+    for (size_t i = 0; i < o->len && !wrong; i++) {
+        want = 0xa5a5;
+        if (!isnan(o->y[i]))
+            krn_to_bf16__ref(&want, &o->y[i], 1);
+        if (q.y16[i] != want)
+            wrong = WRONG("output of %zu, %d x %d: in bf16 %#x at %zu, not %#x", o->c, o->rows,
+                          o->cols, q.y16[i], i, want);
+    }
+    if (!wrong && band_broken(q.y16, o->len * sizeof *q.y16))
+        wrong = WRONG("output of %zu in bf16: wrote outside", o->c);
+    check_guard_free(q.y16);
+    return wrong;
+}
+
 static const char *output_case(const krn_winograd *v, size_t c, int shape, int kind, uint64_t *seed)
 {
     static const float slopes[] = {0.25f, 0.0f, 1.0f, -0.5f, 1.5f};
@@ -224,6 +280,8 @@ static const char *output_case(const krn_winograd *v, size_t c, int shape, int k
                                   .ep = kind ? &o.ep : NULL};
     v->output(&p, o.m, o.step, c);
     const char *wrong = output_wrong(&o);
+    if (!wrong)
+        wrong = output_in_bf16(v, &p, &o);
     if (!wrong && (band_broken(o.y, o.len * sizeof *o.y) ||
                    band_broken(o.m, (35 * o.step + c) * sizeof *o.m)))
         wrong = WRONG("output of %zu: wrote outside", c);

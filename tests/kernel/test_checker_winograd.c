@@ -52,7 +52,7 @@ static void filter_loses(float *u, size_t step, const float *g, size_t tap, size
 static void output_all_rows(const krn_winograd_place *p, const float *m, size_t step, size_t c)
 {
     REF.output(p, m, step, c);
-    if (p->rows > 1 && p->cols < 4) /* beside the tile, still inside the block */
+    if (p->y && p->rows > 1 && p->cols < 4) /* beside the tile, still inside the block */
         p->y[(size_t)p->cols * p->col] = 0;
 }
 
@@ -73,7 +73,7 @@ static void output_max(const krn_winograd_place *p, const float *m, size_t step,
 {
     krn_winograd_place q = *p;
     krn_epilogue ep;
-    if (!p->ep || p->ep->act != KRN_ACT_PRELU) {
+    if (!p->y || !p->ep || p->ep->act != KRN_ACT_PRELU) {
         REF.output(p, m, step, c);
         return;
     }
@@ -102,6 +102,35 @@ static void output_one_column(const krn_winograd_place *p, const float *m, size_
     if (p->cols == 2)
         q.cols = 1;
     REF.output(&q, m, step, c);
+}
+
+static void input_does_not_round(float *v, size_t step, const krn_winograd_window *w,
+                                 size_t channels)
+{
+    krn_winograd_window q = *w;
+    q.round = false;
+    REF.input(v, step, &q, channels);
+}
+
+/* Towards zero. */
+static void output_cuts(const krn_winograd_place *p, const float *m, size_t step, size_t c)
+{
+    enum { ROW = 512, COL = 96 };
+    static float y[KRN_WINOGRAD_M * ROW];
+    const krn_winograd_place q = {
+        .y = y, .row = ROW, .col = COL, .rows = p->rows, .cols = p->cols, .ep = p->ep};
+    if (!p->y16 || (p->ep && p->ep->residual)) {
+        REF.output(p, m, step, c);
+        return;
+    }
+    REF.output(&q, m, step, c);
+    for (int i = 0; i < p->rows; i++)
+        for (int j = 0; j < p->cols; j++)
+            for (size_t k = 0; k < c; k++) {
+                uint32_t bits;
+                memcpy(&bits, &y[(size_t)i * ROW + (size_t)j * COL + k], sizeof bits);
+                p->y16[(size_t)i * p->row + (size_t)j * p->col + k] = (uint16_t)(bits >> 16);
+            }
 }
 
 enum { NR = 8 };
@@ -146,7 +175,7 @@ static void product_writes_on(const krn_winograd_sums *s)
 
 static void test_faults_are_noticed(void **state)
 {
-    krn_winograd bad[16];
+    krn_winograd bad[18];
     size_t n = 0;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -156,6 +185,7 @@ static void test_faults_are_noticed(void **state)
     bad[n++].input = input_one_past;
     bad[n++].input = input_rounds_often;
     bad[n++].input = input_never_short;
+    bad[n++].input = input_does_not_round;
     bad[n++].filter = filter_swaps;
     bad[n++].filter = filter_stops;
     bad[n++].filter = filter_loses;
@@ -163,6 +193,7 @@ static void test_faults_are_noticed(void **state)
     bad[n++].output = output_no_residual;
     bad[n++].output = output_max;
     bad[n++].output = output_one_column;
+    bad[n++].output = output_cuts;
     bad[n++].product = product_loses;
     bad[n++].product = product_backwards;
     bad[n++].product = product_forgets;

@@ -127,7 +127,7 @@ static void test_auto_asks_the_file(void **state)
         set(files[i].text);
         check_ok(prelu_model_load(&m, path, NULL, &err), &err);
         check_ok(prelu_model_plan(&plan, m, PRELU_PRECISION_AUTO, NULL, &err), &err);
-        const bool can = strstr(prelu_cpu_text(), "avx512") != NULL;
+        const bool can = strstr(prelu_cpu_text(), "avx2") != NULL;
         assert_int_equal(strstr(algorithm_of(plan, "Gemm"), "int8") != NULL, files[i].int8 && can);
         prelu_plan_destroy(&plan);
         prelu_model_destroy(&m);

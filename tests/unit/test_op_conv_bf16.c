@@ -11,8 +11,11 @@ static void test_random_layers(void **state)
     const int n = op_run_tables(tables);
     (void)state;
     for (int i = 0; i < n; i++)
-        if (i == 0 || tables[i].gemm_bf16 != tables[i - 1].gemm_bf16)
-            check_conv_bf16(&tables[i], tables[i].gemm_bf16->name);
+        check_conv_bf16(&tables[i], tables[i].gemm_f32->rounded);
+    krn_gemm_bf16 tiles = *tables[0].gemm_bf16;
+    tiles.tiles = true;
+    tables[0].gemm_bf16 = &tiles;
+    check_conv_bf16(&tables[0], tiles.name);
 }
 
 /* Layers that stay in f32. */

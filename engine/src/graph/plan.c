@@ -118,19 +118,20 @@ static prelu_status own_constant(prelu_plan *p, prelu_value v, prelu_err *err)
 static bool is_fc(const char *op) { return strcmp(op, "Gemm") == 0 || strcmp(op, "MatMul") == 0; }
 
 /* What bf16 gains depends on the CPU. Tiles multiply it many times faster than f32. Without them
- * vdpbf16ps does no more than fma, so Winograd in f32 is the faster convolution, and narrow weights
- * pay only in fully connected layers, where they are waited for. int8 weights are auto's choice
- * only where somebody has measured that they change no answers. */
+ * its arithmetic is f32's, and narrow weights pay only where they are waited for, in fully
+ * connected layers; convolutions would round for the few percent that fewer bytes gain. int8
+ * weights are auto's choice only where somebody has measured that they change no answers. */
 static prelu_precision precision_of(bool fc, const prelu_plan_options *o)
 {
-    const unsigned isa = krn_table_get()->isa;
+    const krn_table *krn = krn_table_get();
+    const bool vectors = krn->isa & KRN_AVX2; /* which widen weights as fast as they come */
     if (o->precision == PRELU_PRECISION_FP32 || o->precision == PRELU_PRECISION_BF16)
         return o->precision;
     if (fc && o->precision == PRELU_PRECISION_INT8FC)
         return PRELU_PRECISION_INT8FC;
-    if (fc && o->int8fc_agrees && (isa & KRN_AVX512))
+    if (fc && o->int8fc_agrees && vectors)
         return PRELU_PRECISION_INT8FC;
-    return isa & (fc ? KRN_BF16 : KRN_AMX) ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
+    return krn->gemm_bf16->tiles || (fc && vectors) ? PRELU_PRECISION_BF16 : PRELU_PRECISION_FP32;
 }
 
 /* The node of the other plan that makes the same value with the same op has the same weights: both

@@ -15,8 +15,10 @@ void krn_table_init(krn_table *t, unsigned isa)
 /* Slots whose variants may be a library's, or round: the others have their tests only. */
 #define FITS_gemm_f32(fn) krn_gemm_f32_fits(fn)
 #define FITS_gemm_bf16(fn) krn_gemm_bf16_fits(fn)
-#define FITS_gemm_i8(fn) krn_gemm_i8_fits(fn)
+#define FITS_gemm_i8(fn) krn_gemm_narrow_fits(fn)
+#define FITS_gemm_w16(fn) krn_gemm_narrow_fits(fn)
 #define FITS_to_bf16(fn) krn_to_bf16_fits(fn)
+#define FITS_round_bf16(fn) krn_round_bf16_fits(fn)
 #define FITS_prelu_f32(fn) true
 #define FITS_softmax_f32(fn) true
 #define FITS_max_f32(fn) true

@@ -85,5 +85,10 @@ static void run(const krn_gemm_args *g)
         krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
 }
 
-const krn_gemm krn_gemm_f32_6x16__avx2 = {
-    .mr = MR, .nr = NR, .mc = 96, .kc = 256, .run = run, .name = "f32 6x16 avx2"};
+const krn_gemm krn_gemm_f32_6x16__avx2 = {.mr = MR,
+                                          .nr = NR,
+                                          .mc = 96,
+                                          .kc = 256,
+                                          .run = run,
+                                          .name = "f32 6x16 avx2",
+                                          .rounded = "f32 6x16 avx2 on bf16"};

@@ -8,7 +8,8 @@ enum { MR = 14, NR = 32 };
 
 typedef struct tile_args {
     const float *a, *b;
-    const float *next; /* what is read after this panel: fetched into L2 by streaming tiles */
+    const char *next; /* lines to fetch into L2 meanwhile */
+    size_t lines;
     size_t rs, ks, k;
     float *c;
     size_t ldc;
@@ -50,13 +51,16 @@ static inline __attribute__((always_inline)) void load(__m512 acc[MR][2], const 
             acc[r][v] = _mm512_maskz_loadu_ps(t->mask[v], t->c + (size_t)r * t->ldc + v * 16);
 }
 
+enum { LINE = 64 };
+
 /* R rows, V vectors of 16 columns. by_rows: a's rows are contiguous in k (ks = 1), else in rows.
- * streaming: few rows, b comes from memory and is waited for. */
+ * streaming: the only tile of its panel, so b comes from memory and is waited for. */
 static inline __attribute__((always_inline)) void tile(const tile_args *t, const int R, const int V,
                                                        const bool by_rows, const bool streaming)
 {
     __m512 acc[MR][2];
-    const float *a[BASES], *b = t->b, *next = t->next;
+    const float *a[BASES], *b = t->b;
+    const char *next = t->next;
     const size_t step = by_rows ? 1 : t->ks, rs = by_rows ? t->rs : 1;
     load(acc, t, R, V);
 #pragma GCC unroll 5
@@ -68,9 +72,12 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
         for (int v = 0; v < V; v++)
             bv[v] = _mm512_loadu_ps(b + v * 16);
         if (streaming) {
-            _mm_prefetch((const char *)next, _MM_HINT_T1);
-            _mm_prefetch((const char *)(next + 16), _MM_HINT_T1);
-            next += NR;
+            _mm_prefetch(next, _MM_HINT_T1);
+            _mm_prefetch(next + LINE, _MM_HINT_T1);
+            next += 2 * LINE;
+        } else if (p < t->lines) {
+            _mm_prefetch(next, _MM_HINT_T1);
+            next += LINE;
         }
 #pragma GCC unroll 14
         for (int r = 0; r < R; r++) {
@@ -112,14 +119,23 @@ static tile_fn *const tiles[MR][2][2] = {KRN_ROWS_14(ENTRY)};
 static tile_fn *const streaming[MR] = {KRN_ROWS_14(ENTRY)};
 #undef ENTRY
 
-enum { STREAM_ROWS = 4 * MR }; /* with more, the arithmetic hides the panels' way from memory */
+/* What is read after panel j, fetched while its tiles are computed. */
+static const char *after(const krn_gemm_args *g, size_t j)
+{
+    if (g->fetch)
+        return g->fetch;
+    const float *b = g->b + j / NR * g->b_panel;
+    return (const char *)(j + NR < g->n ? b + g->b_panel : g->b + g->k * NR);
+}
 
 static void run(const krn_gemm_args *g)
 {
     const bool by_rows = g->a_ks == 1;
     for (size_t j = 0; j < g->n; j += NR) {
         const size_t cols = g->n - j < NR ? g->n - j : NR;
+        size_t lines = g->fetch ? g->lines : g->k * NR * sizeof(float) / LINE;
         tile_args t = {.b = g->b + j / NR * g->b_panel,
+                       .next = after(g, j),
                        .rs = g->a_rs,
                        .ks = g->a_ks,
                        .k = g->k,
@@ -134,16 +150,23 @@ static void run(const krn_gemm_args *g)
                 ep = krn_epilogue_at(g->ep, i, j);
                 t.ep = &ep;
             }
-            t.next = j + NR < g->n ? t.b + g->b_panel : g->b + g->k * NR;
             t.a = g->a + i * g->a_rs;
             t.c = g->c + i * g->ldc + j;
-            if (left == 1 && g->m <= STREAM_ROWS && by_rows && cols > 16)
+            t.lines = (lines + left - 1) / left;
+            if (g->m <= MR && by_rows && cols > 16 && !g->fetch)
                 streaming[rows - 1](&t);
             else
                 tiles[rows - 1][by_rows][cols > 16](&t);
+            t.next += t.lines * LINE;
+            lines -= t.lines;
         }
     }
 }
 
-const krn_gemm krn_gemm_f32_14x32__avx512 = {
-    .mr = MR, .nr = NR, .mc = 112, .kc = 256, .run = run, .name = "f32 14x32 avx512"};
+const krn_gemm krn_gemm_f32_14x32__avx512 = {.mr = MR,
+                                             .nr = NR,
+                                             .mc = 112,
+                                             .kc = 256,
+                                             .run = run,
+                                             .name = "f32 14x32 avx512",
+                                             .rounded = "f32 14x32 avx512 on bf16"};

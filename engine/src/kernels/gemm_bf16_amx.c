@@ -177,5 +177,6 @@ const krn_gemm_bf16 krn_gemm_bf16_96x16__amx = {.mr = ROWS,
                                                 .mc = TILES * ROWS,
                                                 .kc = 1024,
                                                 .pixels = 1600,
+                                                .tiles = true,
                                                 .run = run,
                                                 .name = "bf16 96x16 amx"};

@@ -22,5 +22,10 @@ static void run(const krn_gemm_args *g)
         krn_epilogue_ref(g->c, g->ldc, g->m, g->n, g->ep);
 }
 
-const krn_gemm krn_gemm_f32__openblas = {
-    .mr = 1, .nr = 1, .mc = 224, .kc = 1u << 30, .run = run, .name = "f32 openblas"};
+const krn_gemm krn_gemm_f32__openblas = {.mr = 1,
+                                         .nr = 1,
+                                         .mc = 224,
+                                         .kc = 1u << 30,
+                                         .run = run,
+                                         .name = "f32 openblas",
+                                         .rounded = "f32 openblas on bf16"};

@@ -2,6 +2,8 @@
 
 static float finish(float v, const krn_epilogue *ep, size_t i, size_t j)
 {
+    if (ep->scale)
+        v *= ep->scale[j];
     if (ep->bias)
         v += ep->bias[j];
     if (ep->residual)
@@ -38,5 +40,10 @@ static void run(const krn_gemm_args *g)
         }
 }
 
-const krn_gemm krn_gemm_f32__ref = {
-    .mr = 1, .nr = 1, .mc = 64, .kc = 1024, .run = run, .name = "f32 ref"};
+const krn_gemm krn_gemm_f32__ref = {.mr = 1,
+                                    .nr = 1,
+                                    .mc = 64,
+                                    .kc = 1024,
+                                    .run = run,
+                                    .name = "f32 ref",
+                                    .rounded = "f32 ref on bf16"};

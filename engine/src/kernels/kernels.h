@@ -16,8 +16,9 @@
 /** Activation of a fused store. */
 typedef enum krn_act { KRN_ACT_NONE, KRN_ACT_RELU, KRN_ACT_PRELU } krn_act;
 
-/** What is done to a finished sum: v + bias[j] + residual[i][j], then the activation. */
+/** What is done to a finished sum: v * scale[j] + bias[j] + residual[i][j], then the activation. */
 typedef struct krn_epilogue {
+    const float *scale;    /* n values or NULL; products only, not winograd_f32 and depthwise_f32 */
     const float *bias;     /* n values or NULL */
     const float *residual; /* (m,n), rows ldr floats apart, or NULL; may be c itself */
     size_t ldr;
@@ -35,7 +36,9 @@ typedef struct krn_epilogue {
  *  b: packed in panels of nr columns: panel q holds columns q*nr.. as [k][nr], the last one padded
  *     with finite values; panels lie b_panel floats apart, b_panel >= k*nr.
  *  c: rows ldc floats apart; never read unless `accumulate`.
- *  ep: NULL = plain store (all but the last part of k). */
+ *  ep: NULL = plain store (all but the last part of k).
+ *  fetch: lines that a later call reads, brought into L2 meanwhile where the variant can; NULL: of
+ * b, as if the next call went on with the next part of k. */
 typedef struct krn_gemm_args {
     size_t m, n, k;
     const float *a, *b;
@@ -45,6 +48,8 @@ typedef struct krn_gemm_args {
     size_t ldc;
     bool accumulate;
     const krn_epilogue *ep;
+    const void *fetch;
+    size_t lines;
 } krn_gemm_args;
 typedef void krn_gemm_run_fn(const krn_gemm_args *g);
 
@@ -55,7 +60,7 @@ typedef struct krn_gemm {
     size_t mc;     /* rows that stay in L2 beside a panel: what one task takes at most */
     size_t kc;     /* part of k whose panel stays in L1 */
     krn_gemm_run_fn *run;
-    const char *name;
+    const char *name, *rounded; /* rounded: with operands rounded to bf16 */
 } krn_gemm;
 /** The epilogue on finished sums in memory, for variants that do not fuse it. */
 void krn_epilogue_ref(float *c, size_t ldc, size_t m, size_t n, const krn_epilogue *ep);
@@ -116,35 +121,42 @@ static inline size_t krn_rows_next(krn_rows *r)
 typedef struct krn_gemm_bf16 {
     size_t mr, nr, mc, kc; /* kc a multiple of KRN_BF16_K */
     size_t pixels;         /* of a picture that a convolution's task takes: what stays in L2 */
+    bool tiles;            /* faster than f32 products of rounded operands, Winograd's included */
     void (*run)(const krn_gemm_bf16_args *g);
     const char *name;
 } krn_gemm_bf16;
 typedef const krn_gemm_bf16 krn_gemm_bf16_fn;
 
-/** Product of f32 rows with int8 weights: c = (a (m,k) * b (k,n)) * scale[j], then the epilogue;
- *  b in panels of nr columns as [k][nr] int8 (one byte each). Sums in f32, chains as in krn_gemm;
- *  the scale is applied once, with the last part of k (`last`). */
-typedef struct krn_gemm_i8_args {
+/** Product of f32 rows with weights kept narrow, as int8 or bf16: krn_gemm's with every element of
+ *  b, panels of nr columns as [k][nr], widened to f32 on its way in: the bits of gemm_f32 on panels
+ *  that were widened before, if its nr is the same and krn_gemm_narrow.few says that it may serve.
+ */
+typedef struct krn_gemm_narrow_args {
     size_t m, n, k;
     const float *a;
     size_t a_rs;
-    const int8_t *b;
-    size_t b_panel; /* bytes */
-    const float *scale;
+    const void *b;
+    size_t b_panel; /* elements */
     float *c;
     size_t ldc;
-    bool accumulate, last;
-    const krn_epilogue *ep; /* used when last; NULL = none */
-} krn_gemm_i8_args;
-typedef struct krn_gemm_i8 {
+    bool accumulate;
+    const krn_epilogue *ep; /* NULL = none */
+} krn_gemm_narrow_args;
+typedef struct krn_gemm_narrow {
     size_t mr, nr, mc, kc;
-    void (*run)(const krn_gemm_i8_args *g);
+    size_t width; /* bytes of an element: 1 = int8, 2 = bf16 */
+    size_t few;   /* with more rows, widening and gemm_f32 are faster and give the same bits */
+    void (*run)(const krn_gemm_narrow_args *g);
+    void (*widen)(float *dst, const void *src, size_t n);
     const char *name;
-} krn_gemm_i8;
-typedef const krn_gemm_i8 krn_gemm_i8_fn;
+} krn_gemm_narrow;
+typedef const krn_gemm_narrow krn_gemm_i8_fn;
+typedef const krn_gemm_narrow krn_gemm_w16_fn;
 
 /** f32 to bf16, to nearest even; NaN stays NaN, denormals become signed zeros. */
 typedef void krn_to_bf16_fn(uint16_t *dst, const float *src, size_t n);
+/** y[i] = the f32 that to_bf16 of x[i] stands for; y == x allowed. */
+typedef void krn_round_bf16_fn(float *y, const float *x, size_t n);
 
 /** y[i] = x[i] > 0 ? x[i] : a[i] * x[i] over rows of c channels, a per channel; y == x allowed. */
 typedef void krn_prelu_f32_fn(float *y, const float *x, const float *a, size_t rows, size_t c);

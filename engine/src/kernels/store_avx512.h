@@ -8,6 +8,8 @@
 static inline __attribute__((always_inline)) __m512
 krn_finish_avx512(__m512 v, const krn_epilogue *ep, size_t row, size_t col, __mmask16 mask)
 {
+    if (ep->scale)
+        v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, ep->scale + col));
     if (ep->bias)
         v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, ep->bias + col));
     if (ep->residual)
@@ -25,6 +27,7 @@ krn_finish_avx512(__m512 v, const krn_epilogue *ep, size_t row, size_t col, __mm
 static inline krn_epilogue krn_epilogue_at(const krn_epilogue *ep, size_t i, size_t j)
 {
     krn_epilogue e = *ep;
+    e.scale = e.scale ? e.scale + j : NULL;
     e.bias = e.bias ? e.bias + j : NULL;
     e.slope = e.slope ? e.slope + j : NULL;
     e.residual = e.residual ? e.residual + i * e.ldr + j : NULL;

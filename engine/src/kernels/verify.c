@@ -92,34 +92,48 @@ bool krn_gemm_bf16_fits(const krn_gemm_bf16 *g)
     return same(&p);
 }
 
-bool krn_gemm_i8_fits(const krn_gemm_i8 *g)
+/* The product, and what widening gives for a part of the panels. */
+static bool narrow_same(const krn_gemm_narrow *g, product *p, const void *b)
 {
-    int8_t b[PANELS * K] = {0};
+    enum { PART = 3 * K + 5 };
+    float wide[PART], want[PART];
+    g->run(&(krn_gemm_narrow_args){.m = M,
+                                   .n = N,
+                                   .k = K,
+                                   .a = p->a,
+                                   .a_rs = K,
+                                   .b = b,
+                                   .b_panel = g->nr * K,
+                                   .c = p->c,
+                                   .ldc = N,
+                                   .ep = &p->ep});
+    for (size_t i = 0; i < PART; i++)
+        wide[i] = NAN;
+    g->widen(wide, b, PART);
+    (g->width == 1 ? krn_gemm_i8__ref : krn_gemm_w16__ref).widen(want, b, PART);
+    return same(p) && memcmp(wide, want, sizeof wide) == 0;
+}
+
+bool krn_gemm_narrow_fits(const krn_gemm_narrow *g)
+{
+    uint16_t b16[PANELS * K] = {0};
+    int8_t b8[PANELS * K] = {0};
     float scale[N];
     product p;
     fill(&p);
+    p.ep.scale = scale;
     if (g->nr > MOST_NR)
         return false;
     for (size_t j = 0; j < N; j++) {
         scale[j] = j % 2 ? 0.5f : 2.0f;
-        for (size_t k = 0; k < K; k++)
-            b[j / g->nr * g->nr * K + k * g->nr + j % g->nr] = (int8_t)operand(j * K + k + 5);
-        for (size_t i = 0; i < M; i++)
-            p.want[i * N + j] *= scale[j];
+        for (size_t k = 0; k < K; k++) {
+            const float v = operand(j * K + k + 5);
+            const size_t at = j / g->nr * g->nr * K + k * g->nr + j % g->nr;
+            b8[at] = (int8_t)v;
+            krn_to_bf16__ref(&b16[at], &v, 1);
+        }
     }
-    g->run(&(krn_gemm_i8_args){.m = M,
-                               .n = N,
-                               .k = K,
-                               .a = p.a,
-                               .a_rs = K,
-                               .b = b,
-                               .b_panel = g->nr * K,
-                               .scale = scale,
-                               .c = p.c,
-                               .ldc = N,
-                               .last = true,
-                               .ep = &p.ep});
-    return same(&p);
+    return narrow_same(g, &p, g->width == 1 ? (const void *)b8 : b16);
 }
 
 bool krn_to_bf16_fits(krn_to_bf16_fn *fn)
@@ -130,6 +144,16 @@ bool krn_to_bf16_fits(krn_to_bf16_fn *fn)
         src[i] = operand(i) / 3.0f;
     fn(got, src, M + N);
     krn_to_bf16__ref(want, src, M + N);
+    return memcmp(got, want, sizeof got) == 0;
+}
+
+bool krn_round_bf16_fits(krn_round_bf16_fn *fn)
+{
+    float src[M + N], got[M + N], want[M + N];
+    for (size_t i = 0; i < M + N; i++)
+        src[i] = operand(i) / 3.0f;
+    fn(got, src, M + N);
+    krn_round_bf16__ref(want, src, M + N);
     return memcmp(got, want, sizeof got) == 0;
 }
 

@@ -8,8 +8,9 @@
 
 bool krn_gemm_f32_fits(const krn_gemm *k);
 bool krn_gemm_bf16_fits(const krn_gemm_bf16 *k);
-bool krn_gemm_i8_fits(const krn_gemm_i8 *k);
+bool krn_gemm_narrow_fits(const krn_gemm_narrow *k);
 bool krn_to_bf16_fits(krn_to_bf16_fn *fn);
+bool krn_round_bf16_fits(krn_round_bf16_fn *fn);
 
 /** fits, and a warning when not. */
 bool krn_trusted(bool fits, const char *name);

@@ -29,11 +29,13 @@ enum { KRN_WINOGRAD_M = 4, KRN_WINOGRAD_N = 6, KRN_WINOGRAD_XI = 36 };
  *  elements the fourth and fifth do not exist and are neither written nor read. */
 static inline bool krn_winograd_short(size_t outputs) { return outputs <= 2; }
 
-/** Where a tile reads: pixel (i,j) of the window at x + at + i*row + j*col, floats. Only rows
+/** Where a tile reads: pixel (i,j) of the window at x + at + i*row + j*col, elements. Only rows
  *  i0 <= i < i1 and columns j0 <= j < j1 lie in the picture; the others count as 0 and are not
  *  touched (`at` may be negative). */
 typedef struct krn_winograd_window {
     const float *x;
+    const uint16_t *x16; /* the picture in bf16 instead, or NULL */
+    bool round;          /* x is rounded as round_bf16 does */
     ptrdiff_t at, row, col;
     int i0, i1, j0, j1;
     bool short_i, short_j; /* only the first four rows (columns) are looked at */
@@ -54,6 +56,7 @@ struct krn_epilogue;
  *  i < rows <= 4 and j < cols <= 4 are touched. */
 typedef struct krn_winograd_place {
     float *y;
+    uint16_t *y16; /* instead of y, the results rounded as to_bf16 does; or NULL */
     size_t row, col;
     int rows, cols;
     const struct krn_epilogue *ep; /* or NULL; its residual is the tile's first, ldr is not used */
@@ -89,7 +92,13 @@ typedef struct krn_winograd {
     krn_winograd_filter_fn *filter;
     krn_winograd_output_fn *output;
     krn_winograd_product_fn *product; /* NULL: gemm_f32 does it; else strip = its nr */
-    const char *fly, *ahead;          /* name, by when the filters are transformed */
+    /* names, by when the filters are transformed, and for operands rounded to bf16 */
+    const char *fly, *ahead, *rounded_fly, *rounded_ahead;
 } krn_winograd;
+#define KRN_WINOGRAD_NAMES(isa)                                                                    \
+    .fly = "winograd f(4x4) f32 " isa ", weights on the fly",                                      \
+    .ahead = "winograd f(4x4) f32 " isa ", weights ahead",                                         \
+    .rounded_fly = "winograd f(4x4) f32 " isa " on bf16, on the fly",                              \
+    .rounded_ahead = "winograd f(4x4) f32 " isa " on bf16, ahead"
 typedef const krn_winograd krn_winograd_f32_fn; /* the slot holds a pointer to the struct */
 #endif

@@ -1,6 +1,7 @@
 #include "kernels/vec_avx2.h"
 #include "kernels/winograd_f4.h"
 #include "kernels/winograd_f4_grad.h"
+#include "kernels/winograd_f4_output.h"
 
 const krn_winograd krn_winograd_f32__avx2 = {.tiles = 224,
                                              .outputs = 32,
@@ -11,8 +12,7 @@ const krn_winograd krn_winograd_f32__avx2 = {.tiles = 224,
                                              .input = input,
                                              .filter = filter,
                                              .output = output,
-                                             .fly = "winograd f(4x4) f32 avx2, weights on the fly",
-                                             .ahead = "winograd f(4x4) f32 avx2, weights ahead"};
+                                             KRN_WINOGRAD_NAMES("avx2")};
 
 const krn_winograd_grad krn_winograd_grad_f32__avx2 = {
     .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 avx2"};

@@ -1,6 +1,7 @@
 #include "kernels/vec_avx512.h"
 #include "kernels/winograd_f4.h"
 #include "kernels/winograd_f4_grad.h"
+#include "kernels/winograd_f4_output.h"
 
 /* ---- product ---------------------------------------------------------------------------------
  * The tile of gemm_avx512.c, 14 x 32, but v, u and m lie in L2 and a call takes only some hundred
@@ -126,19 +127,17 @@ static void product(const krn_winograd_sums *g)
     }
 }
 
-const krn_winograd krn_winograd_f32__avx512 = {
-    .tiles = 224,
-    .outputs = 32,
-    .depth = 128,
-    .strip = 32,
-    .round = (size_t)3 << 20,
-    .least = 98,
-    .input = input,
-    .filter = filter,
-    .output = output,
-    .product = product,
-    .fly = "winograd f(4x4) f32 avx512, weights on the fly",
-    .ahead = "winograd f(4x4) f32 avx512, weights ahead"};
+const krn_winograd krn_winograd_f32__avx512 = {.tiles = 224,
+                                               .outputs = 32,
+                                               .depth = 128,
+                                               .strip = 32,
+                                               .round = (size_t)3 << 20,
+                                               .least = 98,
+                                               .input = input,
+                                               .filter = filter,
+                                               .output = output,
+                                               .product = product,
+                                               KRN_WINOGRAD_NAMES("avx512")};
 
 const krn_winograd_grad krn_winograd_grad_f32__avx512 = {
     .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 avx512"};

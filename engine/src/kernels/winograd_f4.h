@@ -94,24 +94,42 @@ INLINE void input_rows(float *v, size_t step, const vec t[N][N])
     }
 }
 
-/* All 36 pixels inside. */
-static void input_inner(float *v, size_t step, const float *x, ptrdiff_t row, ptrdiff_t col)
+/* What the picture's values are: krn_winograd_window's x, x rounded, or x16. */
+typedef enum operand { F32, ROUNDED, BF16 } operand;
+
+INLINE vec pixels(const krn_winograd_window *w, const operand kind, ptrdiff_t at)
+{
+    if (kind == BF16)
+        return LOAD16(w->x16 + at);
+    return kind == ROUNDED ? ROUND16(LOAD(w->x + at)) : LOAD(w->x + at);
+}
+
+INLINE vec some_pixels(const krn_winograd_window *w, const operand kind, ptrdiff_t at, lanes mask)
+{
+    if (kind == BF16)
+        return MLOAD16(mask, w->x16 + at);
+    return kind == ROUNDED ? ROUND16(MLOAD(mask, w->x + at)) : MLOAD(mask, w->x + at);
+}
+
+/* All 36 pixels inside; `at` is the first. */
+INLINE void input_inner(float *v, size_t step, const krn_winograd_window *w, const operand kind,
+                        ptrdiff_t at)
 {
     vec t[N][N];
 #pragma GCC unroll 6
-    for (int j = 0; j < N; j++, x += col) {
+    for (int j = 0; j < N; j++, at += w->col) {
         vec d[N];
 #pragma GCC unroll 6
         for (int i = 0; i < N; i++)
-            d[i] = LOAD(x + i * row);
+            d[i] = pixels(w, kind, at + i * w->row);
         input_1d(t[j], d);
     }
     input_rows(v, step, t);
 }
 
 /* At the border of the picture, and the last channels. */
-static void input_border(float *v, size_t step, const krn_winograd_window *w, size_t channel,
-                         lanes mask)
+INLINE void input_border(float *v, size_t step, const krn_winograd_window *w, const operand kind,
+                         ptrdiff_t at, lanes mask)
 {
     vec t[N][N];
 #pragma GCC unroll 6
@@ -120,7 +138,7 @@ static void input_border(float *v, size_t step, const krn_winograd_window *w, si
 #pragma GCC unroll 6
         for (int i = 0; i < N; i++) {
             const bool in = i >= w->i0 && i < w->i1 && j >= w->j0 && j < w->j1;
-            d[i] = in ? MLOAD(mask, w->x + (w->at + i * w->row + j * w->col) + channel) : ZERO;
+            d[i] = in ? some_pixels(w, kind, at + i * w->row + j * w->col, mask) : ZERO;
         }
         if (w->short_i)
             input_1d_short(t[j], d);
@@ -141,15 +159,27 @@ static void input_border(float *v, size_t step, const krn_winograd_window *w, si
     }
 }
 
-static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
+INLINE void input_of(float *v, size_t step, const krn_winograd_window *w, const operand kind,
+                     size_t channels)
 {
     const bool inside =
         w->i0 <= 0 && w->i1 >= N && w->j0 <= 0 && w->j1 >= N && !w->short_i && !w->short_j;
     size_t k = 0;
     for (; inside && k + LANES <= channels; k += LANES)
-        input_inner(v + k, step, w->x + w->at + k, w->row, w->col);
+        input_inner(v + k, step, w, kind, w->at + (ptrdiff_t)k);
     for (; k < channels; k += LANES)
-        input_border(v + k, step, w, k, FIRST(channels - k < LANES ? channels - k : LANES));
+        input_border(v + k, step, w, kind, w->at + (ptrdiff_t)k,
+                     FIRST(channels - k < LANES ? channels - k : LANES));
+}
+
+static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
+{
+    if (w->x16)
+        input_of(v, step, w, BF16, channels);
+    else if (w->round)
+        input_of(v, step, w, ROUNDED, channels);
+    else
+        input_of(v, step, w, F32, channels);
 }
 
 /* ---- filter --------------------------------------------------------------------------------- */
@@ -218,80 +248,5 @@ static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, 
     default:
         filter_row(u, step, g, tap, n, 5);
     }
-}
-
-/* ---- output --------------------------------------------------------------------------------- */
-
-INLINE void output_vec(const krn_winograd_place *p, const float *m, size_t step, size_t k,
-                       bool whole, lanes mask, const bool short_i, const bool short_j)
-{
-    const krn_epilogue *ep = p->ep;
-    const vec bias = ep && ep->bias ? MLOAD(mask, ep->bias + k) : ZERO;
-    const vec slope = ep && ep->act == KRN_ACT_PRELU ? MLOAD(mask, ep->slope + k) : ZERO;
-    vec t[M][N];
-#pragma GCC unroll 6
-    for (int j = 0; j < N; j++) {
-        vec d[N], o[M];
-#pragma GCC unroll 6
-        for (int i = 0; i < N; i++) {
-            const float *from = m + (size_t)(N * i + j) * step + k;
-            if (!exists(i, short_i) || !exists(j, short_j))
-                d[i] = ZERO;
-            else
-                d[i] = whole ? LOAD(from) : MLOAD(mask, from);
-        }
-        if (short_i)
-            output_1d_short(o, d);
-        else
-            output_1d(o, d);
-#pragma GCC unroll 4
-        for (int i = 0; i < M; i++)
-            t[i][j] = o[i];
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < M; i++) {
-        vec o[M];
-        if (i >= p->rows)
-            break;
-        if (short_j)
-            output_1d_short(o, t[i]);
-        else
-            output_1d(o, t[i]);
-#pragma GCC unroll 4
-        for (int j = 0; j < M; j++) {
-            const size_t at = (size_t)i * p->row + (size_t)j * p->col;
-            if (j >= p->cols)
-                break;
-            if (ep)
-                o[j] = finish(o[j], ep, at + k, mask, bias, slope);
-            if (whole)
-                STORE(p->y + at + k, o[j]);
-            else
-                MSTORE(p->y + at + k, mask, o[j]);
-        }
-    }
-}
-
-INLINE void output_tile(const krn_winograd_place *p, const float *m, size_t step, size_t channels,
-                        const bool short_i, const bool short_j)
-{
-    size_t k = 0;
-    for (; k + LANES <= channels; k += LANES)
-        output_vec(p, m, step, k, true, FIRST(LANES), short_i, short_j);
-    if (k < channels)
-        output_vec(p, m, step, k, false, FIRST(channels - k), short_i, short_j);
-}
-
-static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
-{
-    const bool i = krn_winograd_short((size_t)p->rows), j = krn_winograd_short((size_t)p->cols);
-    if (i && j)
-        output_tile(p, m, step, channels, true, true);
-    else if (i)
-        output_tile(p, m, step, channels, true, false);
-    else if (j)
-        output_tile(p, m, step, channels, false, true);
-    else
-        output_tile(p, m, step, channels, false, false);
 }
 #endif

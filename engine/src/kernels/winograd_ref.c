@@ -60,6 +60,18 @@ static bool exists(size_t xi, bool short_i, bool short_j)
     return !(short_i && (i == 3 || i == 4)) && !(short_j && (j == 3 || j == 4));
 }
 
+static float pixel(const krn_winograd_window *w, ptrdiff_t i)
+{
+    float f;
+    if (w->x16)
+        krn_gemm_w16__ref.widen(&f, w->x16 + i, 1);
+    else if (w->round)
+        krn_round_bf16__ref(&f, w->x + i, 1);
+    else
+        f = w->x[i];
+    return f;
+}
+
 static void input(float *v, size_t step, const krn_winograd_window *w, size_t channels)
 {
     for (size_t k = 0; k < channels; k += LANES) {
@@ -68,7 +80,8 @@ static void input(float *v, size_t step, const krn_winograd_window *w, size_t ch
         for (int i = w->i0; i < w->i1; i++)
             for (int j = w->j0; j < w->j1; j++)
                 for (size_t l = 0; l < some; l++)
-                    d[i * N + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
+                    d[i * N + j][l] =
+                        pixel(w, w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l));
         both_sides(o, w->short_i ? &bt_short[0][0] : &bt[0][0],
                    w->short_j ? &bt_short[0][0] : &bt[0][0], (const lanes *)d, N, N);
         for (size_t xi = 0; xi < N * N; xi++)
@@ -93,17 +106,19 @@ static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, 
     }
 }
 
-static void store(const krn_winograd_place *p, size_t to, size_t k, const float *o, size_t some)
+static void store(const krn_winograd_place *p, size_t to, size_t k, float *o, size_t some)
 {
-    for (size_t l = 0; l < some; l++)
+    if (p->ep) {
+        krn_epilogue ep = *p->ep;
+        ep.bias = ep.bias ? ep.bias + k : NULL;
+        ep.slope = ep.slope ? ep.slope + k : NULL;
+        ep.residual = ep.residual ? ep.residual + to : NULL;
+        krn_epilogue_ref(o, some, 1, some, &ep);
+    }
+    if (p->y16)
+        krn_to_bf16__ref(p->y16 + to, o, some);
+    for (size_t l = 0; l < some && !p->y16; l++)
         p->y[to + l] = o[l];
-    if (!p->ep)
-        return;
-    krn_epilogue ep = *p->ep;
-    ep.bias = ep.bias ? ep.bias + k : NULL;
-    ep.slope = ep.slope ? ep.slope + k : NULL;
-    ep.residual = ep.residual ? ep.residual + to : NULL;
-    krn_epilogue_ref(p->y + to, some, 1, some, &ep);
 }
 
 static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
@@ -133,8 +148,7 @@ const krn_winograd krn_winograd_f32__ref = {.tiles = 64,
                                             .input = input,
                                             .filter = filter,
                                             .output = output,
-                                            .fly = "winograd f(4x4) f32 ref, weights on the fly",
-                                            .ahead = "winograd f(4x4) f32 ref, weights ahead"};
+                                            KRN_WINOGRAD_NAMES("ref")};
 
 /* A and G'. */
 static const float am[N][M] = {{1, 0, 0, 0},

@@ -13,11 +13,13 @@ enum { IN_X, IN_W, IN_BIAS, IN_SLOPE, IN_RESIDUAL };
 
 typedef struct packed {
     size_t o;
-    bool depthwise, bf16, onednn;
+    bool depthwise, onednn;
+    bool bf16;    /* by gemm_bf16 */
+    bool rounded; /* operands rounded to bf16, f32 arithmetic */
     op_winograd_kind winograd;
     const float *bias, *slope; /* o values each, or NULL */
-    const float *panels; /* implicit gemm: panels (bf16: of that); depthwise: [kh*kw][o]; winograd
-                            ahead: its own */
+    const float *panels; /* implicit gemm: panels (bf16, or narrow: of that); depthwise: [kh*kw][o];
+                            winograd ahead: its own */
 } packed;
 
 static prelu_status shape(const prelu_node *n, const prelu_shape *in, prelu_shape *out,
@@ -42,31 +44,46 @@ static bool is_depthwise(const prelu_node *n, const prelu_shape *w)
 
 typedef struct pack_job {
     const krn_gemm *krn;
+    const krn_table *table;
     const op_file_f32 *w; /* (o, c, kh*kw) as in the file */
     float *panels;
     size_t cols, c, taps, k, panels_per_group;
-    float *row; /* unused by depthwise */
+    bool round, narrow; /* the panels' values; narrow: bf16 panels */
 } pack_job;
+
+/* Channels from..from+n-1 of one tap of a panel's filters, as [n][nr]. */
+static void take_tap(const pack_job *j, float *to, size_t group, size_t first, size_t tap,
+                     size_t from, size_t n)
+{
+    const size_t nr = j->krn->nr;
+    for (size_t col = 0; col < nr; col++) {
+        const op_file_f32 *w = j->w + (group * j->cols + first + col) * j->k + from * j->taps + tap;
+        for (size_t c = 0; c < n; c++)
+            to[c * nr + col] = first + col < j->cols ? w[c * j->taps] : 0.0f;
+    }
+}
 
 /* Filter o of the file is (c, taps); a panel wants (taps, c). */
 static void pack_panel(void *ctx, size_t task, int worker)
 {
+    enum { PART = 2048 }; /* the filters' lines stay in L2 from tap to tap */
     const pack_job *j = ctx;
-    const size_t nr = j->krn->nr, group = task / j->panels_per_group;
+    const size_t nr = j->krn->nr, group = task / j->panels_per_group, step = PART / nr;
     const size_t first = task % j->panels_per_group * nr;
-    float *dst = j->panels + task * j->k * nr;
+    float part[PART];
     (void)worker;
-    for (size_t col = 0; col < nr; col++) {
-        if (first + col >= j->cols) {
-            for (size_t k = 0; k < j->k; k++)
-                dst[k * nr + col] = 0.0f;
-            continue;
+    for (size_t c = 0; c < j->c; c += step)
+        for (size_t t = 0; t < j->taps; t++) {
+            const size_t n = op_min(step, j->c - c);
+            const size_t at = (task * j->k + t * j->c + c) * nr;
+            take_tap(j, part, group, first, t, c, n);
+            if (j->narrow)
+                j->table->to_bf16((uint16_t *)(void *)j->panels + at, part, n * nr);
+            else if (j->round)
+                j->table->round_bf16(j->panels + at, part, n * nr);
+            else
+                memcpy(j->panels + at, part, n * nr * sizeof *part);
         }
-        const op_file_f32 *w = j->w + (group * j->cols + first + col) * j->k;
-        for (size_t c = 0; c < j->c; c++)
-            for (size_t t = 0; t < j->taps; t++)
-                dst[(t * j->c + c) * nr + col] = w[c * j->taps + t];
-    }
 }
 
 typedef struct ahead_job {
@@ -98,6 +115,25 @@ static prelu_status pack_ahead(float *to, const op_winograd *p, pack_job *job, s
     return PRELU_OK;
 }
 
+static const char *algorithm_of(const op_instance *inst, const packed *p)
+{
+    const krn_winograd *w = inst->krn->winograd_f32;
+    const krn_gemm *g = inst->krn->gemm_f32;
+    if (p->bf16)
+        return inst->krn->gemm_bf16->name;
+    if (p->depthwise)
+        return "depthwise direct f32";
+    switch (p->winograd) {
+    case OP_WINOGRAD_AHEAD:
+        return p->rounded ? w->rounded_ahead : w->ahead;
+    case OP_WINOGRAD_FLY:
+        return p->rounded ? w->rounded_fly : w->fly;
+    case OP_WINOGRAD_NO:
+        break;
+    }
+    return p->rounded ? g->rounded : g->name;
+}
+
 /* [packed | bias | slope | panels], every part on a cache line. */
 static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu_pool *pool,
                          uint64_t *consumed, prelu_err *err)
@@ -108,17 +144,20 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const size_t taps = (size_t)(w->dim[2] * w->dim[3]), c = (size_t)w->dim[1];
     const size_t row = (o + 15) / 16 * 16, panels = op_panels(krn, o / groups);
     const bool depthwise = is_depthwise(inst->node, w);
-    const bool bf16 =
+    const bool low =
         !depthwise && inst->precision == PRELU_PRECISION_BF16 && op_conv_bf16_fits(inst->node, w);
+    const bool bf16 = low && inst->krn->gemm_bf16->tiles, rounded = low && !bf16;
     const size_t onednn = in[IN_W].data ? op_onednn_packed(inst, w) : 0;
     const op_winograd_kind kind =
         bf16 || depthwise || onednn ? OP_WINOGRAD_NO : op_winograd_fits(inst->node, w);
+    const bool narrow = rounded && kind == OP_WINOGRAD_FLY;
     const op_winograd wino = op_winograd_cut(&(op_patch){.n = 1, .c = c, .o = o}, inst->krn, true);
     const size_t len = onednn                      ? onednn
                        : kind == OP_WINOGRAD_AHEAD ? op_winograd_packed(&wino) * sizeof(float)
                        : bf16                      ? op_conv_bf16_packed(inst->krn, o, c, taps)
                        : depthwise                 ? taps * row * sizeof(float)
-                                   : groups * panels * krn->nr * taps * c * sizeof(float);
+                                                   : groups * panels * krn->nr * taps * c *
+                                         (narrow ? sizeof(uint16_t) : sizeof(float));
     if (!in[IN_W].data)
         return PRELU_OK; /* variable weights are packed at every run */
     PRELU_TRY(op_need_f32(inst, in, 0, err));
@@ -132,13 +171,14 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     *p = (packed){.o = o,
                   .depthwise = depthwise,
                   .bf16 = bf16,
+                  .rounded = rounded,
                   .onednn = onednn > 0,
                   .winograd = kind,
                   .bias = has_bias ? bias : NULL,
                   .slope = has_slope ? slope : NULL,
                   .panels = data};
     inst->packed = p;
-    inst->bf16 = bf16;
+    inst->bf16 = bf16 || (rounded && kind != OP_WINOGRAD_NO);
     *consumed = 1u << IN_W;
     if (has_bias) {
         memcpy(bias, in[IN_BIAS].data, o * sizeof *bias);
@@ -149,6 +189,9 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         *consumed |= 1u << IN_SLOPE;
     }
     pack_job job = {.krn = krn,
+                    .table = inst->krn,
+                    .round = rounded,
+                    .narrow = narrow,
                     .w = in[IN_W].data,
                     .panels = data,
                     .cols = o / groups,
@@ -166,12 +209,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         op_depthwise_pack(data, in[IN_W].data, o, taps);
     else
         prelu_pool_run(pool, groups * panels, pack_panel, &job);
-    inst->algorithm = onednn                      ? "oneDNN f32"
-                      : kind == OP_WINOGRAD_AHEAD ? inst->krn->winograd_f32->ahead
-                      : kind == OP_WINOGRAD_FLY   ? inst->krn->winograd_f32->fly
-                      : bf16                      ? inst->krn->gemm_bf16->name
-                      : depthwise                 ? "depthwise direct f32"
-                                                  : krn->name;
+    inst->algorithm = onednn ? "oneDNN f32" : algorithm_of(inst, p);
     return PRELU_OK;
 }
 
@@ -184,11 +222,44 @@ static op_patch geometry(const op_instance *inst, const op_tensor *in)
     return g;
 }
 
-/* Filters on the fly leave the choice to the picture's size; never to the batch's. */
+/* Filters on the fly leave the choice to the picture's size; never to the batch's. In bf16 they
+ * serve nothing else. */
 static bool by_winograd(const packed *pk, const op_patch *g)
 {
     return pk && (pk->winograd == OP_WINOGRAD_AHEAD ||
-                  (pk->winograd == OP_WINOGRAD_FLY && op_winograd_pays(g)));
+                  (pk->winograd == OP_WINOGRAD_FLY && (pk->rounded || op_winograd_pays(g))));
+}
+
+static op_winograd cut_winograd(const packed *pk, const op_patch *g, const krn_table *krn)
+{
+    op_winograd w = op_winograd_cut(g, krn, pk->winograd == OP_WINOGRAD_AHEAD);
+    w.narrow = pk->rounded && !w.ahead;
+    return w;
+}
+
+static op_conv_plan cut_product(const packed *pk, const op_patch *g, const krn_table *krn)
+{
+    op_conv_plan p = op_conv_cut(g, krn->gemm_f32);
+    p.round = pk->rounded ? krn->round_bf16 : NULL;
+    return p;
+}
+
+static void run_winograd(const packed *pk, const op_patch *g, const op_exec *x,
+                         const krn_epilogue *ep, int phase, size_t task, void *scratch)
+{
+    const op_winograd w = cut_winograd(pk, g, x->op->krn);
+    const bool from16 = x->in[IN_X].dtype == PRELU_BF16, to16 = x->out[0].dtype == PRELU_BF16;
+    const op_winograd_run r = {.x = from16 ? NULL : x->in[IN_X].data,
+                               .x16 = from16 ? x->in[IN_X].data : NULL,
+                               .round = pk->rounded,
+                               .filters = pk->panels,
+                               .filters16 = (const void *)pk->panels,
+                               .y = to16 ? NULL : x->out[0].data,
+                               .y16 = to16 ? x->out[0].data : NULL,
+                               .ep = ep,
+                               .shared = x->shared,
+                               .scratch = scratch};
+    op_winograd_task(&w, &r, phase, task);
 }
 
 static prelu_status prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
@@ -210,14 +281,14 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         return op_conv_bf16_work(&low, work, err);
     }
     if (by_winograd(pk, &g)) {
-        const op_winograd w = op_winograd_cut(&g, inst->krn, pk->winograd == OP_WINOGRAD_AHEAD);
+        const op_winograd w = cut_winograd(pk, &g, inst->krn);
         return op_winograd_work(&w, work, err);
     }
     if (!pk) {
         const op_conv_variable v = op_conv_variable_cut(&g, inst->node, &in[IN_W].shape, inst->krn);
         return op_conv_variable_work(&v, work, err);
     }
-    const op_conv_plan p = op_conv_cut(&g, krn);
+    const op_conv_plan p = cut_product(pk, &g, inst->krn);
     op_conv_work(&p, krn, work, 0);
     return PRELU_OK;
 }
@@ -267,20 +338,13 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
         op_depthwise_task(&g, x->op->krn, x->in[IN_X].data, pk->panels, y, plain ? NULL : &ep,
                           task);
     } else if (by_winograd(pk, &g)) {
-        const op_winograd w = op_winograd_cut(&g, x->op->krn, pk->winograd == OP_WINOGRAD_AHEAD);
-        const op_winograd_run r = {.x = x->in[IN_X].data,
-                                   .filters = pk->panels,
-                                   .y = y,
-                                   .ep = plain ? NULL : &ep,
-                                   .shared = x->shared,
-                                   .scratch = scratch};
-        op_winograd_task(&w, &r, phase, task);
+        run_winograd(pk, &g, x, plain ? NULL : &ep, phase, task, scratch);
     } else if (pk->bf16) {
         const op_conv_bf16 low = op_conv_bf16_cut(&g, x->op->krn);
         op_conv_bf16_task(&low, x->op->krn, x, (const uint16_t *)(const void *)pk->panels,
                           plain ? NULL : &ep, phase, task, scratch);
     } else {
-        const op_conv_plan p = op_conv_cut(&g, krn);
+        const op_conv_plan p = cut_product(pk, &g, x->op->krn);
         op_conv_task(&p, krn, x->in[IN_X].data, pk->panels, y, plain ? NULL : &ep, task, scratch);
     }
 }

@@ -10,6 +10,7 @@ typedef struct op_conv_plan {
     op_patch g;
     size_t k, panels, panel_len; /* of one group; floats of a panel */
     size_t pixel_blocks, col_blocks, lda, part;
+    krn_round_bf16_fn *round; /* of the patches, or NULL; set after op_conv_cut */
 } op_conv_plan;
 
 op_conv_plan op_conv_cut(const op_patch *g, const krn_gemm *krn);

@@ -71,17 +71,19 @@ void op_conv_task(const op_conv_plan *p, const krn_gemm *krn, const float *x, co
     const op_patch *g = &p->g;
     const op_conv_block b = op_conv_block_of(p, krn, task);
     const float *picture = x + b.image * g->h * g->w * g->c;
-    const bool direct = in_place(g);
+    const bool direct = !p->round && in_place(g);
+    const size_t rows = b.pix.to - b.pix.from;
     krn_epilogue mine;
     if (ep)
         mine = op_conv_epilogue(ep, &b, g->o);
     for (size_t k0 = 0; k0 < p->k; k0 += p->part) {
         const size_t k1 = op_min(k0 + p->part, p->k);
         if (!direct)
-            op_patch_rows(scratch, p->lda, g, picture, b.group, b.pix.from, b.pix.to - b.pix.from,
-                          k0, k1);
+            op_patch_rows(scratch, p->lda, g, picture, b.group, b.pix.from, rows, k0, k1);
+        for (size_t i = 0; i < rows && p->round; i++)
+            p->round(scratch + i * p->lda, scratch + i * p->lda, k1 - k0);
         krn->run(&(krn_gemm_args){
-            .m = b.pix.to - b.pix.from,
+            .m = rows,
             .n = b.col.to - b.col.from,
             .k = k1 - k0,
             .a = direct ? picture + b.pix.from * g->c + b.group * p->k + k0 : scratch,

@@ -87,8 +87,12 @@ static void number_tiles(op_winograd *p)
 op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
 {
     const krn_winograd *k = krn->winograd_f32;
-    op_winograd p = {
-        .g = *g, .gemm = krn->gemm_f32, .krn = k, .ahead = ahead, .tiles = tiles_of(g)};
+    op_winograd p = {.g = *g,
+                     .gemm = krn->gemm_f32,
+                     .krn = k,
+                     .bf16 = krn->gemm_w16,
+                     .ahead = ahead,
+                     .tiles = tiles_of(g)};
     /* OpenBLAS (nr = 1) keeps a row's bits for fixed shapes only: its blocks stay in one image */
     const bool any = p.gemm->nr > 1;
     const size_t fit = k->round / (XI * g->c + 1), most = fit > k->least ? fit : k->least;
@@ -140,15 +144,30 @@ static size_t packed_at(const op_winograd *p, size_t strip, size_t part)
     return XI * (strip * p->krn->strip * p->g.c + part * p->depth * strip_width(p, strip));
 }
 
-/* A row of xi of one strip and part from the direct product's panels, [panel][tap][c][nr], to
- * u[xi][panel][channel][nr]. */
-static void filter_row(const op_winograd *p, float *u, size_t step, const float *panels,
+/* Where the direct product's panels, [panel][tap][c][nr], have a strip and part. */
+static size_t panel_at(const op_winograd *p, size_t strip, size_t part)
+{
+    return strip * p->krn->strip * TAPS * p->g.c + part * p->depth * p->gemm->nr;
+}
+
+/* A row of xi of one strip and part to u[xi][panel][channel][nr], from its first tap, taps `tap`
+ * floats apart. */
+static void filter_row(const op_winograd *p, float *u, size_t step, const float *from, size_t tap,
                        size_t strip, size_t part, int row)
 {
-    const size_t nr = p->gemm->nr, tap = p->g.c * nr, each = part_depth(p, part) * nr;
-    const float *from = panels + strip * p->krn->strip * TAPS * p->g.c + part * p->depth * nr;
+    const size_t nr = p->gemm->nr, each = part_depth(p, part) * nr;
     for (size_t q = 0; q < strip_width(p, strip) / nr; q++)
         p->krn->filter(u + q * each, step, from + q * TAPS * tap, tap, each, row);
+}
+
+/* The taps of one strip and part, widened: [panel][tap][channel][nr]. */
+static void widen_taps(const op_winograd *p, float *taps, const uint16_t *filters, size_t strip,
+                       size_t part)
+{
+    const size_t nr = p->gemm->nr, tap = p->g.c * nr, each = part_depth(p, part) * nr;
+    filters += panel_at(p, strip, part);
+    for (size_t q = 0; q < strip_width(p, strip) / nr * TAPS; q++)
+        p->bf16->widen(taps + q * each, filters + q * tap, each);
 }
 
 void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, size_t strip)
@@ -156,8 +175,8 @@ void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, 
     for (size_t part = 0; part < p->parts; part++) {
         const size_t step = strip_width(p, strip) * part_depth(p, part);
         for (int row = 0; row < N; row++)
-            filter_row(p, packed + packed_at(p, strip, part) + (size_t)row * N * step, step, panels,
-                       strip, part, row);
+            filter_row(p, packed + packed_at(p, strip, part) + (size_t)row * N * step, step,
+                       panels + panel_at(p, strip, part), p->g.c * p->gemm->nr, strip, part, row);
     }
 }
 
@@ -165,9 +184,14 @@ void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, 
 
 static size_t windows_floats(const op_winograd *p) { return p->parts * XI * p->v_step; }
 
+/* Widened taps of a strip. */
+static size_t taps_floats(const op_winograd *p) { return TAPS * p->krn->strip * p->depth; }
+
 static size_t scratch_floats(const op_winograd *p)
 {
-    return XI * p->m_step + (p->ahead ? 0 : N * p->u_step) + (p->own ? windows_floats(p) : 0);
+    const size_t taps = p->narrow ? (p->strips / p->strip_blocks + 1) * taps_floats(p) : 0;
+    return XI * p->m_step + (p->ahead ? 0 : N * p->u_step) + taps +
+           (p->own ? windows_floats(p) : 0);
 }
 
 size_t op_winograd_shared(const op_winograd *p) { return p->own ? 0 : windows_floats(p); }
@@ -216,12 +240,15 @@ static place place_of(const op_winograd *p, size_t t)
 
 static int clip(int64_t v) { return v < 0 ? 0 : v > N ? N : (int)v; }
 
-static krn_winograd_window window_of(const op_winograd *p, const float *x, size_t t)
+static krn_winograd_window window_of(const op_winograd *p, const op_winograd_run *r, size_t t)
 {
     const op_patch *g = &p->g;
     const place at = place_of(p, t);
     const int64_t ih = (int64_t)at.y - g->pt, iw = (int64_t)at.x - g->pl;
-    return (krn_winograd_window){.x = x + at.image * g->h * g->w * g->c,
+    const size_t image = at.image * g->h * g->w * g->c;
+    return (krn_winograd_window){.x = r->x16 ? NULL : r->x + image,
+                                 .x16 = r->x16 ? r->x16 + image : NULL,
+                                 .round = r->round,
                                  .at = (ptrdiff_t)((ih * (int64_t)g->w + iw) * (int64_t)g->c),
                                  .row = (ptrdiff_t)(g->w * g->c),
                                  .col = (ptrdiff_t)g->c,
@@ -238,10 +265,12 @@ static void windows(const op_winograd *p, const op_winograd_run *r, size_t first
                     size_t to)
 {
     for (size_t t = from; t < to; t++) {
-        krn_winograd_window w = window_of(p, r->x, first + t);
+        krn_winograd_window w = window_of(p, r, first + t);
         float *v = r->shared + t * p->ldv;
-        for (size_t part = 0; part < p->parts; part++, w.x += p->depth, v += XI * p->v_step)
+        for (size_t part = 0; part < p->parts; part++, v += XI * p->v_step) {
             p->krn->input(v, p->v_step, &w, part_depth(p, part));
+            w.at += (ptrdiff_t)p->depth;
+        }
     }
 }
 
@@ -303,9 +332,9 @@ static void fetch_next(const op_winograd *p, const op_winograd_run *r, const blo
     }
     if (strip == b->strips.to || call >= TAPS)
         return;
-    s->fetch =
-        r->filters + strip * p->krn->strip * TAPS * p->g.c + next * p->depth * nr + call * tap;
-    s->lines = part_depth(p, next) * nr / LINE;
+    const size_t at = panel_at(p, strip, next) + call * tap;
+    s->fetch = p->narrow ? (const void *)(r->filters16 + at) : r->filters + at;
+    s->lines = part_depth(p, next) * nr / (p->narrow ? 2 * LINE : LINE);
 }
 
 /* The block's tiles that have element (i,j), counted from its first. */
@@ -323,7 +352,7 @@ static op_range present(const op_winograd *p, const block *b, size_t i, size_t j
 static void row_of_products(const op_winograd *p, const op_winograd_run *r, const block *b,
                             size_t part, int row)
 {
-    float *u = r->scratch + XI * p->m_step;
+    float *u = r->scratch + XI * p->m_step, *taps = u + N * p->u_step;
     const size_t depth = part_depth(p, part), xi = (size_t)row * N;
     const bool ends_short = p->kinds[OP_TILES_FULL].from > 0; /* columns 3 and 4 lack tiles */
     for (size_t strip = b->strips.from; strip < b->strips.to; strip++) {
@@ -339,8 +368,14 @@ static void row_of_products(const op_winograd *p, const op_winograd_run *r, cons
         if (p->ahead) {
             s.u_step = strip_width(p, strip) * depth;
             s.u = r->filters + packed_at(p, strip, part) + xi * s.u_step;
+        } else if (p->narrow) {
+            if (row == 0)
+                widen_taps(p, taps, r->filters16, strip, part);
+            filter_row(p, u, p->u_step, taps, depth * p->gemm->nr, strip, part, row);
+            taps += taps_floats(p);
         } else {
-            filter_row(p, u, p->u_step, r->filters, strip, part, row);
+            filter_row(p, u, p->u_step, r->filters + panel_at(p, strip, part), p->g.c * p->gemm->nr,
+                       strip, part, row);
         }
         for (size_t j = 0, call = 3 * (size_t)row; j < N; j += s.count, call++) {
             const op_range tiles = present(p, b, (size_t)row, j);
@@ -368,9 +403,11 @@ static void fetch_place(const op_winograd *p, const op_winograd_run *r, const bl
     const size_t cols = b->cols.to - b->cols.from;
     for (size_t i = to.y; i < op_min(to.y + M, g->oh); i++)
         for (size_t j = to.x; j < op_min(to.x + M, g->ow); j++) {
-            const float *y = r->y + ((to.image * g->oh + i) * g->ow + j) * g->o + b->cols.from;
-            for (size_t k = 0; k < cols; k += LINE)
-                __builtin_prefetch(y + k, 1);
+            const size_t at = ((to.image * g->oh + i) * g->ow + j) * g->o + b->cols.from;
+            for (size_t k = 0; k < cols && !r->y16; k += LINE)
+                __builtin_prefetch(r->y + at + k, 1);
+            for (size_t k = 0; k < cols && r->y16; k += 2 * LINE)
+                __builtin_prefetch(r->y16 + at + k, 1);
         }
 }
 
@@ -382,7 +419,8 @@ static void pixels(const op_winograd *p, const op_winograd_run *r, const block *
     for (size_t t = b->tiles.from; t < b->tiles.to; t++, m += p->most_outputs) {
         const place to = place_of(p, b->first + t);
         const size_t at = ((to.image * g->oh + to.y) * g->ow + to.x) * g->o + b->cols.from;
-        const krn_winograd_place out = {.y = r->y + at,
+        const krn_winograd_place out = {.y = r->y16 ? NULL : r->y + at,
+                                        .y16 = r->y16 ? r->y16 + at : NULL,
                                         .row = g->ow * g->o,
                                         .col = g->o,
                                         .rows = (int)op_min(M, g->oh - to.y),

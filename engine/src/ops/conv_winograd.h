@@ -33,7 +33,9 @@ typedef struct op_winograd {
     op_patch g;
     const krn_gemm *gemm;
     const krn_winograd *krn;
+    const krn_gemm_narrow *bf16;
     bool ahead;   /* filters were transformed when packed */
+    bool narrow;  /* filters not made ahead are in bf16; set after op_winograd_cut */
     bool own;     /* every block makes its own windows */
     size_t tiles; /* of one image */
     op_winograd_tiles kinds[OP_TILES_KINDS];
@@ -72,8 +74,11 @@ size_t op_winograd_shared(const op_winograd *p);
 /** Fill all of work. E_LIMIT. */
 prelu_status op_winograd_work(const op_winograd *p, op_work *work, prelu_err *err);
 typedef struct op_winograd_run {
-    const float *x, *filters; /* packed ahead, or the direct product's panels */
+    const float *x, *filters;        /* packed ahead, or the direct product's panels */
+    const uint16_t *x16, *filters16; /* x in bf16 instead, or NULL; panels if `narrow` */
+    bool round;                      /* x to bf16 as it is read */
     float *y;
+    uint16_t *y16;          /* instead of y, or NULL */
     const krn_epilogue *ep; /* as for op_conv_task */
     float *shared, *scratch;
 } op_winograd_run;

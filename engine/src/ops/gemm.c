@@ -139,20 +139,22 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
 }
 
 /* How a run is cut. Few rows: the weights are what is waited for, so many narrow tasks and a's rows
- * are read in place. Many rows: a is laid out per task, so tasks take several panels. OpenBLAS
- * (nr = 1) gets fixed blocks of zero-padded rows instead, because its bits change with the shape.
+ * are read in place. Many rows: a is laid out per task, so tasks take several panels, and as many
+ * rows as stay in L2, since every block of rows reads the weights again. OpenBLAS (nr = 1) gets
+ * fixed blocks of zero-padded rows instead, because its bits change with the shape.
  */
 enum {
     FEW_ROWS = OP_FC_FEW_ROWS,
     NARROW = 64,
     WIDE = 256,
     SHALLOW = 128,
+    MOST_ROWS = 256,
     BLAS_ROWS = 16,
     BLAS_COLS = 512
 };
 
 typedef struct cut {
-    size_t panels, row_block, row_blocks, col_blocks, part, lda;
+    size_t panels, row_block, row_blocks, row_unit, col_blocks, part, lda;
     bool in_place, padded;
 } cut;
 
@@ -175,11 +177,14 @@ static cut cut_product(const dims *d, const krn_gemm *krn)
     /* few products for each value of y, as in the gradient of weights: y's rows are written from
      * end to end */
     const bool shallow = !c.padded && d->ta && d->k <= SHALLOW;
-    c.row_block = c.padded ? BLAS_ROWS : shallow ? krn->mr : krn->mc;
+    c.lda = op_lda(c.part);
+    const size_t rows = krn_cpu_l2() / 3 / ((c.lda + WIDE) * sizeof(float));
+    const size_t most = rows > MOST_ROWS ? MOST_ROWS : rows > krn->mc ? rows : krn->mc;
+    c.row_block = c.padded ? BLAS_ROWS : shallow ? krn->mr : most / krn->mr * krn->mr;
     c.row_blocks = (d->m + c.row_block - 1) / c.row_block;
+    c.row_unit = c.padded ? BLAS_ROWS : krn->mr;
     const size_t width = c.padded ? BLAS_COLS : shallow ? d->n : d->m <= FEW_ROWS ? NARROW : WIDE;
     c.col_blocks = (d->n + width - 1) / width;
-    c.lda = op_lda(c.part);
     return c;
 }
 
@@ -225,7 +230,9 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         4.0 * (double)(d.n * d.k) / (double)c.col_blocks; /* bytes of b, as time */
     if (c.padded)                                         /* rows of a and of y */
         work->scratch = (c.row_block * d.k + c.row_block * BLAS_COLS) * sizeof(float);
-    else if (!c.in_place || (pk && pk->low.kind))
+    else if (pk && pk->low.kind)
+        work->scratch = op_fc_scratch(&pk->low, op_min(c.row_block, d.m)) * sizeof(float);
+    else if (!c.in_place)
         work->scratch = c.row_block * c.lda * sizeof(float);
     return PRELU_OK;
 }
@@ -321,7 +328,7 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
             spread(x, &d, full);
         return;
     }
-    const op_range row = op_cut(d.m, c.row_block, c.row_blocks, task % c.row_blocks);
+    const op_range row = op_cut(d.m, c.row_unit, c.row_blocks, task % c.row_blocks);
     const op_range col = op_cut(d.n, krn->nr, c.col_blocks, task / c.row_blocks);
     if (col.from == col.to || row.from == row.to)
         return;
