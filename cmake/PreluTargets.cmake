@@ -22,3 +22,18 @@ function(prelu_isa_sources target flags)
   target_sources(${target} PRIVATE ${ARGN})
   set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${flags}")
 endfunction()
+
+# The manual page of a program, made from its --help, which needs this machine to be able to run it.
+function(prelu_manpage program)
+  if(CMAKE_CROSSCOMPILING)
+    return()
+  endif()
+  set(page ${PROJECT_BINARY_DIR}/man/${program}.1)
+  set(maker ${PROJECT_SOURCE_DIR}/cmake/manpage)
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/man)
+  add_custom_command(OUTPUT ${page}
+    COMMAND ${maker}.sh ${PROJECT_VERSION} $<TARGET_FILE:${program}> > ${page}
+    DEPENDS ${program} ${maker}.sh ${maker}.awk VERBATIM)
+  add_custom_target(${program}-man ALL DEPENDS ${page})
+  install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endfunction()

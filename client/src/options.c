@@ -660,7 +660,9 @@ static const char usage_classify[] =
     "       prelu-classify bench [OPTION]... FILE|DIR|-...\n"
     "Asks a prelu-serve what is on JPEG pictures and prints the likeliest labels.\n"
     "Folders are searched for *.jpg and *.jpeg, hidden names left out; - reads one\n"
-    "picture from standard input. bench measures the server: see bench --help.\n";
+    "picture from standard input.\n\n"
+    "Commands:\n"
+    "  bench  measures the server; prelu-classify bench --help has its options\n";
 
 static const char notes_classify[] =
     "Exit codes: 0 all classified, 1 some pictures failed, 64 wrong usage,\n"

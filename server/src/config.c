@@ -21,6 +21,7 @@ typedef struct option {
 } option;
 
 #define SECONDS INT64_C(1000000000)
+#define HELP_COLUMN 27
 #define AT(member) offsetof(srv_config, member)
 static const option table[] = {
     {"model", LIST, AT(models), NULL, 0, 0, "[NAME=]PATH",
@@ -381,23 +382,55 @@ void srv_config_print(const srv_config *c, FILE *to)
     }
 }
 
+/* Writes words from column HELP_COLUMN on, broken before column 80. */
+static void put_wrapped(FILE *to, const char *text)
+{
+    int column = HELP_COLUMN;
+    for (size_t n; *text; text += n + (text[n] == ' ')) {
+        n = strcspn(text, " ");
+        if (column > HELP_COLUMN && column + 1 + (int)n >= 80) {
+            fprintf(to, "\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        }
+        column += fprintf(to, "%s%.*s", column > HELP_COLUMN ? " " : "", (int)n, text);
+    }
+    fputc('\n', to);
+}
+
 void srv_config_help(FILE *to)
 {
     fprintf(to, "Usage: prelu-serve [OPTION]...\n"
                 "       prelu-serve hash-key < KEY\n"
-                "Serve ONNX image classifiers over HTTP: POST a JPEG to /classify.\n\n");
+                "Serves ONNX image classifiers over HTTP: POST a JPEG to /classify.\n"
+                "hash-key prints the digest of a key, for --api-key-file.\n\n"
+                "Options:\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         const option *o = &table[i];
-        char left[80];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-        fprintf(to, "  %-34s %s", left, o->help);
-        if (o->value && o->kind != FLAG)
-            fprintf(to, " [%s]", o->value);
-        fprintf(to, "\n");
+        bool has_default = o->value && o->kind != FLAG;
+        char text[300];
+        int width = fprintf(to, "  --%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+        snprintf(text, sizeof text, "%s%s%s%s", o->help, has_default ? " [" : "",
+                 has_default ? o->value : "", has_default ? "]" : "");
+        if (width > HELP_COLUMN - 2) { /* the text begins below */
+            fputc('\n', to);
+            width = 0;
+        }
+        fprintf(to, "%*s", HELP_COLUMN - width, "");
+        put_wrapped(to, text);
     }
-    fprintf(to,
-            "\nEach option can also be given as PRELU_<NAME> in the environment (PRELU_MAX_BODY)\n"
-            "or in the --config file; the command line wins, then the environment.\n");
+    fputs("\nEach option can also be given as PRELU_<NAME> in the environment, as in\n"
+          "PRELU_MAX_BODY, or in the --config file; the command line wins, then the\n"
+          "environment.\n\n"
+          "Signals: TERM and INT finish what was begun and end (a second one ends at\n"
+          "once); HUP reads the files of keys and certificates again.\n\n"
+          "Exit codes: 0 clean end, 64 wrong usage, 65 model not usable, 66 file missing,\n"
+          "69 address in use, 70 a bug, 73 or 74 a file cannot be written or read,\n"
+          "75 requests were lost in the end, 77 permission denied, 78 configuration.\n\n"
+          "Examples:\n"
+          "  prelu-serve\n"
+          "  prelu-serve --model pets=pets.onnx --host 0.0.0.0 --api-key-file keys\n"
+          "  printf %s 'a long random secret' | prelu-serve hash-key\n",
+          to);
 }
 
 const char *srv_config_split(const char *text, size_t *name_len)

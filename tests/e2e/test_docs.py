@@ -25,9 +25,13 @@ def options(line):
     return [word.split("=")[0] for word in shlex.split(line) if word.startswith("--")]
 
 
-@pytest.mark.parametrize("program", ["prelu-serve", "prelu-classify"])
+COMMANDS = {"prelu-serve": [()], "prelu-classify": [(), ("bench",)]}
+
+
+@pytest.mark.parametrize("program", COMMANDS)
 def test_options_that_are_shown_exist(run_program, program):
-    known = re.findall(r"--[a-z][a-z-]+", run_program(program, "--help").stdout)
+    texts = [run_program(program, *args, "--help").stdout for args in COMMANDS[program]]
+    known = re.findall(r"--[a-z][a-z0-9-]+", " ".join(texts))
     shown = [o for text in (MANUAL, README) for c in commands(text, program) for o in options(c)]
     assert shown
     assert [o for o in shown if o not in known] == []

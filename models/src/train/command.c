@@ -47,10 +47,18 @@ int train_exit_code(prelu_status st)
 
 static void print_commands(FILE *f)
 {
-    fputs("usage: prelu-train COMMAND [OPTION...]\n\n", f);
+    fputs("usage: prelu-train COMMAND [OPTION...]\n"
+          "Train, test and time image classifiers.\n\n"
+          "Commands:\n",
+          f);
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(f, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\nprelu-train COMMAND --help lists the options of one.\n", f);
+    fputs("\nprelu-train COMMAND --help lists the options of one.\n\n"
+          "Exit codes: 0 done, 64 wrong usage, 65 model or data not usable, 66 file\n"
+          "missing, 70 a bug, 71 out of memory, 74 reading or writing failed, 75 in use by\n"
+          "another process, 77 permission denied, 130 or 143 interrupted, after the\n"
+          "checkpoint.\n",
+          f);
 }
 
 static void print_help(const train_command *c)
