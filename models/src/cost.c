@@ -9,12 +9,10 @@
 #include <time.h>
 
 /* Rows that reuse the weights of fc layers once they are read: the session's block of windows. */
-enum { BLOCK_ROWS = 256, RATE_VIEWS = 10, RATE_ROUNDS = 9 };
-/* Time for a measurement, of which there are a few at start. */
+enum { BLOCK_ROWS = 256, RATE_VIEWS = 10, RATE_ROUNDS = 9, RATE_LEAST = 3 };
+/* Time for a measurement, of which there are a few at start, and for RATE_LEAST rounds of it. */
 #define RATE_MS 40.0
-#define RATE_TWICE_MS 100.0
-/* A head's unit against a trunk's, whose convolutions save multiplications by Winograd. */
-#define HEAD_GUESS 3
+#define RATE_LONG_MS 120.0
 
 static double now_ms(void)
 {
@@ -33,8 +31,19 @@ static prelu_status add_dense(prelu_work *w, const prelu_test *t, int width, int
     PRELU_TRY(prelu_plan_measure(t->dense, height, width, &cost, err));
     w->units += 2 * cost.macs / one;
     w->head += 2 * cost.head / one;
+    w->whole += 2 * (cost.macs - cost.head) / one;
+    w->windows += 2 * (double)cost.rows;
     w->passes += runs * ceil(2 * (double)cost.rows / runs / BLOCK_ROWS);
     return PRELU_OK;
+}
+
+void prelu_work_add(prelu_work *sum, const prelu_work *w)
+{
+    sum->units += w->units;
+    sum->whole += w->whole;
+    sum->head += w->head;
+    sum->windows += w->windows;
+    sum->passes += w->passes;
 }
 
 prelu_status prelu_test_work(prelu_work *out, const prelu_test *t, const prelu_model *m, int width,
@@ -69,15 +78,8 @@ size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, in
 
 double prelu_rate_ms(const prelu_rate *r, const prelu_work *w)
 {
-    return r->unit_ms * (w->units - w->head) + r->head_ms * w->head + r->pass_ms * w->passes;
-}
-
-/* A head does without Winograd's savings, but not without filters and gathering. */
-double prelu_rate_head(const prelu_rate *r, const prelu_work *w, double ms)
-{
-    const double others = r->unit_ms * (w->units - w->head) + r->pass_ms * w->passes;
-    return w->head > 0 ? fmin(fmax((ms - others) / w->head, r->unit_ms / 4), 64 * r->unit_ms)
-                       : r->unit_ms;
+    return r->unit_ms * (w->units - w->whole - w->head) + r->whole_ms * w->whole +
+           r->window_ms * w->windows + r->pass_ms * w->passes;
 }
 
 static int by_value(const void *a, const void *b)
@@ -86,28 +88,52 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median time of the views, over as many rounds as a start-up can wait for; the first one,
- * which touches the memory, counts only if there is no time for another. */
-static prelu_status time_views(double *ms, prelu_session *s, const prelu_view *views, size_t n,
-                               const prelu_model *m, size_t rows, prelu_err *err)
+/* Some views, run several times. */
+typedef struct trial {
+    prelu_session *s;
+    const prelu_view *views;
+    size_t n, rows;
+    double ms;   /* median */
+    double head; /* which part of it the layers on windows take */
+} trial;
+
+static prelu_status run_trial(trial *t, const prelu_model *m, float *scores, double *seconds,
+                              prelu_err *err)
 {
-    double took[RATE_ROUNDS], all = 0;
-    size_t count, k = 0;
+    const prelu_plan *plan = prelu_session_plan(t->s);
+    double took[RATE_ROUNDS], all = 0, head = 0;
+    size_t k = 0;
     prelu_status st = PRELU_OK;
-    PRELU_TRY(prelu_mul(rows, (size_t)m->classes, &count, err));
-    float *scores = prelu_calloc(count, sizeof *scores);
-    if (!scores)
-        return prelu_fail(err, PRELU_E_NOMEM, "%zu scores", count);
-    while (k < RATE_ROUNDS && all < (k == 1 ? RATE_TWICE_MS : RATE_MS) && !st) {
+    prelu_session_clock(t->s, seconds);
+    while (k < RATE_ROUNDS && all < (k < RATE_LEAST ? RATE_LONG_MS : RATE_MS) && !st) {
         const double start = now_ms();
-        st = prelu_views_run(s, views, n, PRELU_AVERAGE_PROB, m->classes, scores, rows, err);
+        st = prelu_views_run(t->s, t->views, t->n, PRELU_AVERAGE_PROB, m->classes, scores, t->rows,
+                             err);
         took[k] = now_ms() - start;
         all += took[k++];
     }
-    took[0] = k > 1 ? took[--k] : took[0];
-    prelu_free(scores);
+    prelu_session_clock(t->s, NULL);
+    for (int i = prelu_plan_head(plan); i < prelu_plan_layers(plan); i++)
+        head += 1e3 * seconds[i];
     qsort(took, k, sizeof *took, by_value);
-    *ms = took[k / 2];
+    t->ms = took[k / 2];
+    t->head = fmin(head / all, 1);
+    return st;
+}
+
+static prelu_status try_views(trial *t, const prelu_model *m, prelu_err *err)
+{
+    size_t count, layers = (size_t)prelu_plan_layers(prelu_session_plan(t->s)) + 1;
+    PRELU_TRY(prelu_mul(t->rows, (size_t)m->classes, &count, err));
+    float *scores = prelu_calloc(count, sizeof *scores);
+    double *seconds = prelu_calloc(layers, sizeof *seconds);
+    prelu_status st = PRELU_OK;
+    if (!scores || !seconds)
+        st = prelu_fail(err, PRELU_E_NOMEM, "%zu scores", count);
+    if (!st)
+        st = run_trial(t, m, scores, seconds, err);
+    prelu_free(scores);
+    prelu_free(seconds);
     return st;
 }
 
@@ -123,48 +149,141 @@ static prelu_status make_gray(prelu_image *out, const prelu_model *m, prelu_err 
     return PRELU_OK;
 }
 
-static prelu_status time_dense(prelu_rate *r, prelu_session *s, const prelu_model *m,
-                               const prelu_image *gray, prelu_err *err)
+static size_t few_views(double ms)
 {
-    prelu_test t = {.mode = PRELU_MODE_DENSE};
-    prelu_prepared p = {.n_images = 0};
-    prelu_work w;
-    double ms = 0;
-    PRELU_TRY(prelu_test_resolve(&t, m, prelu_session_plan(s), err));
-    PRELU_TRY(prelu_test_work(&w, &t, m, gray->width, gray->height, err));
-    PRELU_TRY(prelu_model_prepare_image(&p, m, &t, gray, NULL, err));
-    prelu_status st = time_views(&ms, s, p.views, p.n_views, m, p.n_rows, err);
-    if (!st)
-        r->head_ms = prelu_rate_head(r, &w, ms);
-    prelu_prepared_deinit(&p);
-    return st;
+    return RATE_VIEWS * ms <= RATE_MS ? RATE_VIEWS : 2 * ms <= RATE_LONG_MS ? 4 : 2;
 }
 
 /* What a pass takes besides its views, chiefly reading the weights, is what one view takes above
- * its share of several. A slow network runs few times, and its head counts as its views do: runs
- * will tell. */
+ * its share of several. The first run touches the memory and tells how many that may be. */
+static prelu_status time_views(prelu_rate *r, prelu_session *s, const prelu_model *m,
+                               const prelu_image *gray, prelu_err *err)
+{
+    prelu_view views[RATE_VIEWS];
+    trial first = {.s = s, .views = views, .n = 1, .rows = 1}, one = first, several = first;
+    PRELU_TRY(prelu_view_center(&views[0], gray, m->preprocess.crop, err));
+    for (size_t i = 1; i < RATE_VIEWS; i++)
+        views[i] = views[0];
+    PRELU_TRY(try_views(&first, m, err));
+    several.n = several.rows = few_views(first.ms);
+    PRELU_TRY(try_views(&several, m, err));
+    PRELU_TRY(try_views(&one, m, err));
+    r->unit_ms = fmin(fmax(several.ms - one.ms, one.ms / 4) / (double)(several.n - 1), one.ms);
+    r->pass_ms = one.ms - r->unit_ms;
+    return PRELU_OK;
+}
+
+/* A fully connected layer on a block of windows, as wide as takes a few milliseconds. */
+enum { FC_IN = 4096, FC_OUT = 512 };
+
+static prelu_status make_fc(prelu_graph **out, const float *weights, prelu_err *err)
+{
+    const prelu_shape x = {2, {-1, FC_IN}}, w = {2, {FC_OUT, FC_IN}};
+    const prelu_attr turned = PRELU_INT("transB", 1);
+    prelu_value in[2], y;
+    PRELU_TRY(prelu_graph_create(out, err));
+    PRELU_TRY(prelu_graph_input(*out, "x", PRELU_F32, &x, &in[0], err));
+    PRELU_TRY(prelu_graph_constant(*out, "w", PRELU_F32, &w, weights, false, PRELU_ROLE_WEIGHT,
+                                   &in[1], err));
+    PRELU_TRY(prelu_graph_add(*out, "Gemm", "fc", in, 2, &turned, 1, NULL, &y, 1, err));
+    return prelu_graph_output(*out, y, err);
+}
+
+/* The median time of a block through a session that is ready. */
+static prelu_status time_block(double *ms, prelu_session *s, const float *rows, prelu_err *err)
+{
+    double took[RATE_ROUNDS], all = 0;
+    size_t k = 0;
+    PRELU_TRY(prelu_session_reshape(s, BLOCK_ROWS, 1, 1, err));
+    PRELU_TRY(prelu_session_set_input(s, 0, rows, (size_t)BLOCK_ROWS * FC_IN, err));
+    PRELU_TRY(prelu_session_run(s, err));
+    while (k < RATE_ROUNDS && all < RATE_MS) {
+        const double start = now_ms();
+        PRELU_TRY(prelu_session_run(s, err));
+        took[k] = now_ms() - start;
+        all += took[k++];
+    }
+    qsort(took, k, sizeof *took, by_value);
+    *ms = took[k / 2];
+    return PRELU_OK;
+}
+
+static prelu_status time_fc(double *mac_ms, prelu_precision precision, prelu_pool *pool,
+                            prelu_err *err)
+{
+    const size_t count = (size_t)FC_IN * (FC_OUT + BLOCK_ROWS);
+    const prelu_plan_options o = {.precision = precision, .pool = pool};
+    float *data = prelu_alloc(count * sizeof *data);
+    prelu_graph *g = NULL;
+    prelu_plan *plan = NULL;
+    prelu_session *s = NULL;
+    double ms = 0;
+    if (!data)
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu numbers", count);
+    for (size_t i = 0; i < count; i++)
+        data[i] = (float)(i % 251) / 251 - 0.5f;
+    prelu_status st = make_fc(&g, data, err);
+    if (!st)
+        st = prelu_plan_create(&plan, g, &o, err);
+    if (!st)
+        st = prelu_session_create(&s, plan, pool, 0, err);
+    if (!st)
+        st = time_block(&ms, s, data + (size_t)FC_IN * FC_OUT, err);
+    *mac_ms = ms / ((double)BLOCK_ROWS * FC_IN * FC_OUT);
+    prelu_session_destroy(&s);
+    prelu_plan_destroy(&plan);
+    prelu_graph_destroy(&g);
+    prelu_free(data);
+    return st;
+}
+
+/* By a whole picture and its mirror image. The first run touches the memory. */
+static prelu_status time_whole(prelu_rate *r, prelu_session *s, const prelu_model *m,
+                               const prelu_test *t, const prelu_work *w, const prelu_image *gray,
+                               prelu_err *err)
+{
+    prelu_prepared p = {.n_images = 0};
+    PRELU_TRY(prelu_model_prepare_image(&p, m, t, gray, NULL, err));
+    trial whole = {.s = s, .views = p.views, .n = p.n_views, .rows = p.n_rows};
+    prelu_status st = try_views(&whole, m, err);
+    if (!st)
+        st = try_views(&whole, m, err);
+    prelu_prepared_deinit(&p);
+    const double head = whole.head * whole.ms, rest = whole.ms - head - r->pass_ms * w->passes;
+    r->window_ms = head / w->windows;
+    r->whole_ms = fmax(rest, whole.ms / 4) / w->whole;
+    return st;
+}
+
+static prelu_status time_dense(prelu_rate *r, prelu_session *s, const prelu_model *m,
+                               const prelu_image *gray, prelu_pool *pool, prelu_err *err)
+{
+    const prelu_plan *plan = prelu_session_plan(s);
+    const int crop = m->preprocess.crop;
+    prelu_test t = {.mode = PRELU_MODE_DENSE};
+    prelu_plan_cost one;
+    prelu_work w;
+    double mac_ms = 0;
+    PRELU_TRY(prelu_test_resolve(&t, m, plan, err));
+    PRELU_TRY(prelu_test_work(&w, &t, m, gray->width, gray->height, err));
+    if (r->unit_ms * w.units <= RATE_LONG_MS)
+        return time_whole(r, s, m, &t, &w, gray, err);
+    PRELU_TRY(prelu_plan_measure(plan, crop, crop, &one, err));
+    PRELU_TRY(time_fc(&mac_ms, prelu_plan_fc_precision(plan), pool, err));
+    r->window_ms = mac_ms * one.head;
+    return PRELU_OK;
+}
+
 prelu_status prelu_rate_measure(prelu_rate *out, prelu_session *s, prelu_session *dense,
-                                const prelu_model *m, prelu_err *err)
+                                const prelu_model *m, prelu_pool *pool, prelu_err *err)
 {
     prelu_rate r = {.pass_ms = 0};
     prelu_image gray;
-    prelu_view views[RATE_VIEWS];
-    double one = 0, several = 0;
     PRELU_TRY(make_gray(&gray, m, err));
-    prelu_status st = prelu_view_center(&views[0], &gray, m->preprocess.crop, err);
-    for (size_t i = 1; i < RATE_VIEWS; i++)
-        views[i] = views[0];
-    if (!st)
-        st = time_views(&one, s, views, 1, m, 1, err);
-    const bool slow = one > RATE_MS / RATE_VIEWS;
-    const size_t n = slow ? 2 : RATE_VIEWS;
-    if (!st)
-        st = time_views(&several, s, views, n, m, n, err);
-    r.unit_ms = fmin(fmax(several - one, one / 4) / (double)(n - 1), one);
-    r.pass_ms = one - r.unit_ms;
-    r.head_ms = HEAD_GUESS * r.unit_ms;
-    if (!st && dense && !slow)
-        st = time_dense(&r, dense, m, &gray, err);
+    prelu_status st = time_views(&r, s, m, &gray, err);
+    r.whole_ms = r.unit_ms;
+    if (!st && dense)
+        st = time_dense(&r, dense, m, &gray, pool, err);
     prelu_image_deinit(&gray);
     *out = r;
     return st;

@@ -11,4 +11,15 @@ foreach(file ${FILES})
   string(APPEND table "    {\"${name}\", asset_${i}, sizeof asset_${i} - 1},\n")
   math(EXPR i "${i} + 1")
 endforeach()
-file(WRITE ${OUT} "#include \"assets.h\"\n\n${arrays}\nconst srv_asset srv_assets[] = {\n${table}};\nconst size_t srv_assets_count = ${i};\n")
+file(WRITE ${OUT} "#include \"assets.h\"\n#include <string.h>\n
+${arrays}
+static const srv_asset assets[] = {\n${table}};
+
+const srv_asset *srv_asset_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof assets / sizeof *assets; i++)
+        if (strcmp(assets[i].name, name) == 0)
+            return &assets[i];
+    return NULL;
+}
+")

@@ -8,6 +8,6 @@ typedef struct srv_asset {
     const unsigned char *data;
     size_t len;
 } srv_asset;
-extern const srv_asset srv_assets[];
-extern const size_t srv_assets_count;
+/** NULL if there is none of that name. */
+const srv_asset *srv_asset_find(const char *name);
 #endif

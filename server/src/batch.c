@@ -33,34 +33,33 @@ void srv_session_put(srv_workers *w, srv_model *m, bool dense, prelu_session **s
 
 /* ---- what runs tell about times ---- */
 
-/* What a run says about the rate: on a loaded machine it is not what it was at start. Views correct
- * all of it, whole pictures what their head takes. */
-static void learn(srv_model *m, srv_run *const *runs, size_t n, double ms)
+/* What a run says about the rate: on a loaded machine it is not what it was at start. */
+static void learn(const srv_batch *b, double ms)
 {
-    const prelu_rate rate = srv_model_rate(m);
+    srv_model *m = b->model;
     prelu_work all = {.units = 0};
     size_t units = 0;
-    for (size_t i = 0; i < n; i++) {
-        all.units += runs[i]->computes.units;
-        all.head += runs[i]->computes.head;
-        all.passes += runs[i]->computes.passes;
-        units += runs[i]->work.units;
+    for (size_t i = b->at; i < b->at + b->count; i++) {
+        prelu_work_add(&all, &b->runs[i]->computes);
+        units += b->runs[i]->work.units;
     }
-    if (all.head > 0)
-        srv_smooth(&m->head_ns, (int64_t)(prelu_rate_head(&rate, &all, ms) * 1e6) + 1);
-    else if (all.units > 0 && m->rate.unit_ms > 0)
-        srv_smooth(&m->drift_ppm,
+    if (all.units > 0 && m->rate.unit_ms > 0)
+        srv_smooth(&m->drift_ppm[b->dense],
                    (int64_t)(fmin(ms / prelu_rate_ms(&m->rate, &all), 1000) * 1e6) + 1);
     srv_smooth(&m->unit_ns, (int64_t)(ms * 1e6 / (double)units) + 1);
 }
 
 prelu_rate srv_model_rate(const srv_model *m)
 {
-    const int64_t drift = atomic_load(&m->drift_ppm), head = atomic_load(&m->head_ns);
-    const double f = drift ? (double)drift * 1e-6 : 1;
-    return (prelu_rate){.unit_ms = m->rate.unit_ms * f,
-                        .head_ms = head ? (double)head * 1e-6 : m->rate.head_ms * f,
-                        .pass_ms = m->rate.pass_ms * f};
+    double f[2];
+    for (int i = 0; i < 2; i++) {
+        const int64_t drift = atomic_load(&m->drift_ppm[i]);
+        f[i] = drift ? (double)drift * 1e-6 : 1;
+    }
+    return (prelu_rate){.unit_ms = m->rate.unit_ms * f[0],
+                        .whole_ms = m->rate.whole_ms * f[1],
+                        .window_ms = m->rate.window_ms * f[1],
+                        .pass_ms = m->rate.pass_ms * f[0]};
 }
 
 /* ---- a batch ---- */
@@ -171,7 +170,7 @@ static void end_some(srv_batch *b, prelu_status st, const prelu_err *err)
     const int64_t now = srv_now();
     size_t at = 0;
     if (!st) {
-        learn(b->model, b->runs + b->at, b->count, ms);
+        learn(b, ms);
         srv_metrics_batch(w->metrics, totals_of(b->runs + b->at, b->count).views);
     }
     for (size_t i = b->at; i < b->at + b->count; i++) {

@@ -29,9 +29,9 @@ typedef struct srv_model {
     int n_idle[2];
     prelu_rate rate;               /* measured at start */
     prelu_mode order[PRELU_MODES]; /* most accurate first, for mode auto */
-    /* Smoothed over the runs; 0 = not yet: their time for views as a part of that by `rate`, and
-     * head_ms of the rate. */
-    _Atomic int64_t drift_ppm, head_ns;
+    /* What runs take as a part of what `rate` says, of views and of whole pictures; smoothed, in
+     * 10^-6; 0 = not yet. */
+    _Atomic int64_t drift_ppm[2];
     _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */
 } srv_model;
 

@@ -185,13 +185,13 @@ static void page_headers(srv_reply *r)
 
 static void answer_asset(const route *r, const srv_request_info *info, srv_reply *reply)
 {
-    for (size_t i = 0; i < srv_assets_count; i++)
-        if (strcmp(srv_assets[i].name, r->asset) == 0) {
-            srv_reply_static(reply, r->content_type, srv_assets[i].data, srv_assets[i].len);
-            page_headers(reply);
-            return;
-        }
-    srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
+    const srv_asset *a = srv_asset_find(r->asset);
+    if (a) {
+        srv_reply_static(reply, r->content_type, a->data, a->len);
+        page_headers(reply);
+    } else {
+        srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
+    }
 }
 
 /* Orchestrators that ask for health have no key. */

@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "assets.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "worker_private.h"
@@ -379,16 +380,33 @@ static prelu_status warm_model(srv_workers *w, srv_model *m, prelu_err *err)
     if (!st && m->dense)
         st = srv_session_get(w, m, true, &dense, err);
     if (!st)
-        st = prelu_rate_measure(&m->rate, views, dense, m->model, err);
+        st = prelu_rate_measure(&m->rate, views, dense, m->model, w->pool, err);
     atomic_store(&m->unit_ns, (int64_t)((m->rate.unit_ms + m->rate.pass_ms) * 1e6));
     srv_session_put(w, m, false, &views);
     srv_session_put(w, m, true, &dense);
     return st;
 }
 
+/* The first guess of what decoding takes. Twice: the first touches code and memory. */
+static void warm_decoder(srv_workers *w, const srv_model *m)
+{
+    const srv_asset *cat = srv_asset_find("cat.jpg");
+    const prelu_test center = {.mode = PRELU_MODE_CENTER};
+    prelu_prepared p;
+    for (int i = 0; i < 2; i++) {
+        if (prelu_model_prepare(&p, m->model, &center, cat->data, cat->len, NULL, NULL))
+            return;
+        const double ms = p.decode_ms + p.prepare_ms;
+        atomic_store(&w->pixel_ps, (int64_t)(ms / p.info.width / p.info.height * 1e9) + 1);
+        prelu_prepared_deinit(&p);
+    }
+}
+
 static void warm_up_job(void *ctx)
 {
     warm_up *job = ctx;
+    if (!atomic_load(&job->w->pixel_ps))
+        warm_decoder(job->w, job->model);
     job->st = warm_model(job->w, job->model, &job->err);
     pthread_mutex_lock(&job->lock);
     job->done = true;

@@ -4,9 +4,10 @@
  *
  * MODE: a list as in eval, e.g. 10view,dense@256,multiscale; SIZE: a list of pictures, e.g.
  * 500x375,1200x300; THREADS 0 = the CPUs this process may use. A line gives the units of work, the
- * predicted and the measured (median) time of the network, and how far the prediction is off; dense
- * runs correct the rate for those after them, as in the server. Then
- * GFLOP/s, that as a part of the first line's, and the memory of the activations. */
+ * predicted and the measured (median) time of the network, and how far the prediction is off. It
+ * knows of no run: the rate is measured before each line, as a server does at its start, for the
+ * speed of a machine that others use drifts. Then GFLOP/s, that as a part of the first line's, and
+ * the memory of the activations. A model that cannot be tested densely has no such modes. */
 #define _POSIX_C_SOURCE 200809L
 #include "prelu/classify.h"
 #include "prelu/cpu.h"
@@ -27,7 +28,6 @@ typedef struct bench {
     prelu_rate rate;
     double macs, first; /* of a unit; GFLOP/s of the first line */
     int rounds;
-    bool learnt;
 } bench;
 
 static double now_ms(void)
@@ -57,7 +57,7 @@ static prelu_status open_model(bench *b, const char *path, int threads, prelu_er
     const int crop = b->m->preprocess.crop;
     PRELU_TRY(prelu_plan_measure(b->plan, crop, crop, &one, err));
     b->macs = one.macs;
-    return prelu_rate_measure(&b->rate, b->s, b->dense_s, b->m, err);
+    return PRELU_OK;
 }
 
 static prelu_status run(bench *b, const prelu_test *t, const prelu_prepared *p, double *ms,
@@ -98,15 +98,12 @@ static prelu_status bench_one(bench *b, const char *mode, int width, int height,
         img.data[i] = (uint8_t)(i * 2654435761u >> 13);
     prelu_status st = prelu_model_prepare_image(&p, b->m, &t, &img, NULL, err);
     if (!st)
+        st = prelu_rate_measure(&b->rate, b->s, b->dense_s, b->m, b->pool, err);
+    if (!st)
         st = run(b, &t, &p, &ms, err);
     if (!st) {
         const double predicted = prelu_rate_ms(&b->rate, &w);
         const double rate = 2e-6 * w.units * b->macs / ms;
-        if (t.dense) { /* as the server learns from its runs */
-            const double head = prelu_rate_head(&b->rate, &w, ms);
-            b->rate.head_ms += (head - b->rate.head_ms) / (b->learnt ? 8 : 1);
-            b->learnt = true;
-        }
         b->first = b->first > 0 ? b->first : rate;
         printf("%-24s %5d x %-5d %8.1f %10.2f %10.2f %+6.1f %% %8.1f %6.0f %% %8zu\n", mode, width,
                height, w.units, predicted, ms, 100 * (predicted / ms - 1), rate,
@@ -147,12 +144,9 @@ int main(int argc, char **argv)
         return 64;
     }
     prelu_status st = open_model(&b, argv[1], argc > 4 ? atoi(argv[4]) : 0, &err);
-    if (!st) {
-        printf("unit %.3f ms, of the head %.3f ms, pass %.3f ms\n", b.rate.unit_ms, b.rate.head_ms,
-               b.rate.pass_ms);
+    if (!st)
         st = bench_all(&b, argc > 2 ? argv[2] : "10view,center,dense,multiscale",
                        argc > 3 ? argv[3] : "500x375", &err);
-    }
     if (st)
         fprintf(stderr, "bench_modes: %s\n", err.text);
     prelu_session_destroy(&b.s);

@@ -226,6 +226,68 @@ static void test_resolve(void **state)
     whole_free(&w);
 }
 
+static prelu_work work_of(const whole *w, const char *text, int width, int height)
+{
+    const prelu_test t = resolved(w, text);
+    prelu_work work;
+    prelu_err err = {0};
+    check_ok(prelu_test_work(&work, &t, w->m, width, height, &err), &err);
+    return work;
+}
+
+/* Work adds up, grows with what is computed, and is the same for the same. */
+static void test_work(void **state)
+{
+    static const int widths[] = {200, 240, 300, 500, 900};
+    const prelu_rate rate = {.unit_ms = 3, .whole_ms = 5, .window_ms = 0.25, .pass_ms = 2};
+    whole w = whole_new();
+    prelu_work sum = work_of(&w, "dense@32", 300, 200), part = work_of(&w, "dense@50", 300, 200);
+    const double ms = prelu_rate_ms(&rate, &sum) + prelu_rate_ms(&rate, &part);
+    const prelu_work both = work_of(&w, "multiscale@32+50", 300, 200);
+    (void)state;
+    prelu_work_add(&sum, &part);
+    assert_memory_equal(&sum, &both, sizeof sum);
+    check_near(prelu_rate_ms(&rate, &both), ms, 1e-9);
+    check_near(sum.units, sum.whole + sum.head, 1e-9 * sum.units);
+    assert_true(sum.head > 0 && sum.windows > 0);
+
+    const prelu_work ten_views = work_of(&w, "10view", 300, 200);
+    assert_true(ten_views.units == 10 && ten_views.whole == 0 && ten_views.windows == 0);
+    check_near(prelu_rate_ms(&rate, &ten_views), 10 * 3 + 2 * ten_views.passes, 1e-9);
+    const prelu_work a = work_of(&w, "dense@64", 200, 100), b = work_of(&w, "dense@64", 1000, 500);
+    assert_memory_equal(&a, &b, sizeof a); /* both become 128 x 64 */
+    for (size_t i = 1; i < sizeof widths / sizeof *widths; i++)
+        for (int side = 32; side <= 96; side += 16) {
+            char mode[16];
+            snprintf(mode, sizeof mode, "dense@%d", side);
+            const prelu_work less = work_of(&w, mode, widths[i - 1], 200),
+                             more = work_of(&w, mode, widths[i], 200);
+            assert_true(more.whole >= less.whole && more.windows >= less.windows &&
+                        prelu_rate_ms(&rate, &more) >= prelu_rate_ms(&rate, &less));
+            snprintf(mode, sizeof mode, "dense@%d", side + 16);
+            const prelu_work larger = work_of(&w, mode, widths[i], 200);
+            assert_true(larger.whole > more.whole && larger.windows > more.windows);
+        }
+    whole_free(&w);
+}
+
+/* Whatever this machine takes, a rate is made of times. */
+static void test_rate(void **state)
+{
+    whole w = whole_new();
+    prelu_rate r = {0};
+    prelu_err err = {0};
+    (void)state;
+    check_ok(prelu_rate_measure(&r, w.s, w.dense_s, w.m, NULL, &err), &err);
+    assert_true(r.unit_ms > 0 && r.whole_ms > 0 && r.window_ms > 0 && r.pass_ms >= 0);
+    w.m->preprocess.resize = 900; /* likely too much to be tried: a fully connected layer tells */
+    check_ok(prelu_rate_measure(&r, w.s, w.dense_s, w.m, NULL, &err), &err);
+    assert_true(r.whole_ms > 0 && r.window_ms > 0);
+    check_ok(prelu_rate_measure(&r, w.s, NULL, w.m, NULL, &err), &err);
+    assert_true(r.unit_ms > 0 && r.window_ms == 0);
+    whole_free(&w);
+}
+
 /* The ten views are what ten centre requests on the cut-out views give, bit for bit. */
 static void test_ten_centers(void **state)
 {
@@ -596,6 +658,8 @@ int main(void)
         cmocka_unit_test(test_views_run),
         cmocka_unit_test(test_test_text),
         cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_work),
+        cmocka_unit_test(test_rate),
         cmocka_unit_test(test_ten_centers),
         cmocka_unit_test(test_dense_one_window),
         cmocka_unit_test(test_multiscale),

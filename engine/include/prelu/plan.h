@@ -66,5 +66,9 @@ typedef struct prelu_plan_layer {
     size_t packed_bytes;
 } prelu_plan_layer;
 int prelu_plan_layers(const prelu_plan *plan);
+/** The first layer that runs on windows of the map; prelu_plan_layers if none does. */
+int prelu_plan_head(const prelu_plan *plan);
+/** What its fully connected layers run in. */
+prelu_precision prelu_plan_fc_precision(const prelu_plan *plan);
 prelu_plan_layer prelu_plan_layer_at(const prelu_plan *plan, int i);
 #endif

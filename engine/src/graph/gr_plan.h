@@ -15,6 +15,7 @@ struct prelu_plan {
     int n_outputs;
     int head; /* first node that works on windows of the map before it, n_nodes if there is none:
                  from there on every value has a row for each window */
+    prelu_precision fc_precision;
     size_t packed_bytes;
 };
 #endif

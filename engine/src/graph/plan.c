@@ -242,6 +242,7 @@ static prelu_status build(prelu_plan *p, const prelu_graph *g, const prelu_plan_
     while (p->head < p->g->n_nodes && !p->ops[p->head].def->windows)
         p->head++;
     choose_types(p);
+    p->fc_precision = precision_of(true, o);
     if (!o->training)
         prelu_log(PRELU_LOG_INFO, "precision %s: convolutions %s, fully connected layers %s, on %s",
                   prelu_precision_name(o->precision), prelu_precision_name(precision_of(false, o)),
@@ -319,6 +320,10 @@ prelu_status prelu_plan_layer_macs(const prelu_plan *plan, int64_t h, int64_t w,
 size_t prelu_plan_packed_bytes(const prelu_plan *plan) { return plan->packed_bytes; }
 
 int prelu_plan_layers(const prelu_plan *plan) { return plan->g->n_nodes; }
+
+int prelu_plan_head(const prelu_plan *plan) { return plan->head; }
+
+prelu_precision prelu_plan_fc_precision(const prelu_plan *plan) { return plan->fc_precision; }
 
 prelu_plan_layer prelu_plan_layer_at(const prelu_plan *plan, int i)
 {

@@ -56,12 +56,14 @@ PRELU_MUST_CHECK prelu_status prelu_test_resolve(prelu_test *t, const prelu_mode
  *  224, or as many smaller ones as have the pixels, so that weights are reused and activations stay
  *  bounded. Scores do not depend on it. */
 #define PRELU_PASS_PIXELS ((size_t)2 * 640 * 480)
-/** What a test computes, in units of the MACs of one centre view, and how often weights are read.
- */
+/** What a test computes. Work of several adds up. */
 typedef struct prelu_work {
-    double units, head; /* of them, those of the head on windows */
-    double passes;
+    double units;       /* MACs, in those of one centre view */
+    double whole, head; /* of them, those of dense testing: before the windows, and on them */
+    double windows;     /* of dense testing */
+    double passes;      /* how often weights are read */
 } prelu_work;
+void prelu_work_add(prelu_work *sum, const prelu_work *w);
 /** @param t resolved; @param width,height of the picture. @return as prelu_plan_measure. */
 PRELU_MUST_CHECK prelu_status prelu_test_work(prelu_work *out, const prelu_test *t,
                                               const prelu_model *m, int width, int height,
@@ -184,16 +186,16 @@ PRELU_MUST_CHECK prelu_status prelu_ensemble_rank(const double *const *means, si
 
 /** What this machine takes for work of one model; milliseconds. */
 typedef struct prelu_rate {
-    double unit_ms, head_ms, pass_ms; /* of a unit, of a unit of the head on windows, of a pass */
+    double unit_ms, whole_ms; /* of a unit: in views; of a whole picture, before the windows */
+    double window_ms, pass_ms;
 } prelu_rate;
-/** Measured with a few gray views; a network that is slow runs once.
- *  @param s of the plan for views. @param dense NULL, or of the dense plan. */
+/** Measured with a few gray views, and one whole picture or, for a slow network, a fully connected
+ *  layer. A network that is slow runs three times.
+ *  @param s of the plan for views. @param dense NULL, or of the dense plan. @param pool theirs. */
 PRELU_MUST_CHECK prelu_status prelu_rate_measure(prelu_rate *out, prelu_session *s,
                                                  prelu_session *dense, const prelu_model *m,
-                                                 prelu_err *err);
+                                                 prelu_pool *pool, prelu_err *err);
 double prelu_rate_ms(const prelu_rate *r, const prelu_work *w);
-/** What head_ms would have made prelu_rate_ms of dense work true. @param ms measured. */
-double prelu_rate_head(const prelu_rate *r, const prelu_work *w, double ms);
 
 /** Modes, the most accurate first: by the file's own figures (prelu.training, figures,
  *  val_top1_<mode>) if it has one for each, else multiscale, dense, 10view, center. */

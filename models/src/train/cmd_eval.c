@@ -116,7 +116,7 @@ static prelu_status measure_member(eval *e, int i, prelu_err *err)
     if (st && st != PRELU_E_UNSUPPORTED)
         return prelu_fail(err, st, "%s", why.text);
     m->dense_plan = e->dense[i];
-    return prelu_rate_measure(&m->rate, m->session, m->dense, m->model, err);
+    return prelu_rate_measure(&m->rate, m->session, m->dense, m->model, e->pool, err);
 }
 
 /* Every test is checked with every model before the first one runs. */
