@@ -491,6 +491,8 @@ static enum MHD_Result headers_in(srv_exchange *x, const char *method, const cha
     x->info.authorization = MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "Authorization");
     x->info.api_key = MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "X-API-Key");
     x->info.accept = MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "Accept");
+    x->info.json_length =
+        MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "Inference-Header-Content-Length");
     MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, see_header, x);
     conn_phase(x->conn, PHASE_BODY, h->opt.body_timeout);
     atomic_store(&x->conn->http_1_1, strcmp(version, "HTTP/1.1") == 0);

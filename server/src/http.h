@@ -32,6 +32,7 @@ typedef struct srv_request_info {
     const char *query;                            /* behind '?', or NULL */
     const char *content_type;                     /* or NULL */
     const char *accept, *authorization, *api_key; /* headers; or NULL */
+    const char *json_length;                      /* Inference-Header-Content-Length, or NULL */
     const char *id; /* X-Request-Id: the client's if harmless, else our own */
     const unsigned char *body;
     size_t body_len;

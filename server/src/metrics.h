@@ -30,7 +30,7 @@ typedef enum srv_reject {
     SRV_REJECTS
 } srv_reject;
 
-enum { SRV_MAX_ROUTES = 24, SRV_METRIC_CODES = 16, SRV_MAX_BUCKETS = 20, SRV_METRIC_MODES = 4 };
+enum { SRV_MAX_ROUTES = 48, SRV_METRIC_CODES = 16, SRV_MAX_BUCKETS = 20, SRV_METRIC_MODES = 4 };
 
 typedef struct srv_histogram {
     atomic_uint_fast64_t bucket[SRV_MAX_BUCKETS + 1]; /* not cumulative; the last is +Inf */

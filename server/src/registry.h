@@ -35,6 +35,13 @@ typedef struct srv_model {
     _Atomic int64_t unit_ns; /* measured time of one unit of work, smoothed; 0 = not yet */
 } srv_model;
 
+/** What has been asked of an entry, in requests and pictures. */
+typedef struct srv_usage {
+    atomic_uint_fast64_t ok, failed, pictures; /* requests; pictures that were answered */
+    atomic_uint_fast64_t ok_ns, failed_ns, queue_ns, prepare_ns, infer_ns;
+    atomic_uint_fast64_t last_ms; /* of the Unix epoch */
+} srv_usage;
+
 /** What ?model= names: a model, or an ensemble of several with the same classes. */
 typedef struct srv_entry {
     char name[129];
@@ -42,6 +49,7 @@ typedef struct srv_entry {
     char sha256[65]; /* the model's; of an ensemble, of its models' digests, one after another */
     srv_model *members[PRELU_MAX_MEMBERS];
     int n;
+    srv_usage usage;
 } srv_entry;
 
 typedef struct srv_registry {

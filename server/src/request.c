@@ -1,41 +1,17 @@
 #define _POSIX_C_SOURCE 200809L
-#include "request.h"
-#include "multipart.h"
+#include "door.h"
+#include "oip.h"
 #include "png_encode.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
-#include "query.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* What ?scales= may ask for. */
 enum { MIN_SCALE = 32, MAX_SCALE = 2048 };
-
-/* Who holds a request: its exchange, until `finished`; and its tasks together, until the last is
- * done. The reply is given once, by whoever comes first: the last task, or the deadline. */
-typedef struct request {
-    srv_app *app;
-    srv_exchange *x; /* not to be touched once answered */
-    const srv_entry *entry;
-    prelu_test tests[PRELU_MAX_MEMBERS]; /* resolved with the entry's models */
-    size_t top_k;
-    double budget_ms; /* of mode auto, whose tests are chosen picture by picture; 0 = not auto */
-    bool heat, png;   /* a heatmap is asked for; as a picture */
-    int heat_class;
-    bool multipart;
-    atomic_int refs;
-    atomic_bool answered;
-    atomic_size_t remaining; /* tasks */
-    srv_alarm deadline;
-    int64_t received;
-    char id[65];
-    void *body;
-    srv_part *parts; /* of a multipart body; else NULL */
-    srv_task *tasks;
-    size_t n;
-    srv_flow flow;
-} request;
+/* Bytes of a body that are parsed on the thread that read them. */
+enum { PARSE_HERE = 65536 };
 
 static void request_unref(request *r)
 {
@@ -50,6 +26,8 @@ static void request_unref(request *r)
     prelu_free(r->tasks);
     prelu_free(r->parts);
     prelu_free(r->body);
+    prelu_free(r->tensors);
+    prelu_free(r->extra);
     prelu_free(r);
 }
 
@@ -121,7 +99,7 @@ static prelu_status read_auto(request *r, const srv_query *q, bool chosen, prelu
 }
 
 /* How the picture is to be tested. Texts do not show the client's bytes. */
-static prelu_status read_test(request *r, const srv_query *q, prelu_err *err)
+prelu_status srv_request_test(request *r, const srv_query *q, prelu_err *err)
 {
     const char *mode = srv_query_get(q, "mode"), *average = srv_query_get(q, "average");
     prelu_test t = {.mode = (prelu_mode)r->app->config->mode};
@@ -158,8 +136,12 @@ static prelu_status read_heatmap(request *r, const srv_query *q, const srv_reque
                                  prelu_err *err)
 {
     const char *class = srv_query_get(q, "heatmap"), *format = srv_query_get(q, "format");
-    if (format && strcmp(format, "json") != 0 && strcmp(format, "png") != 0)
-        return prelu_fail(err, PRELU_E_ARG, "format is neither json nor png");
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "png") != 0 &&
+        strcmp(format, "hf") != 0)
+        return prelu_fail(err, PRELU_E_ARG, "format is none of json, png, hf");
+    r->bare = format && format[0] == 'h';
+    if (r->bare && (class || srv_is_multipart(info->content_type)))
+        return prelu_fail(err, PRELU_E_ARG, "format=hf is of one picture, without a heatmap");
     r->png = format ? format[0] == 'p' : class && info->accept && strstr(info->accept, "image/png");
     if (r->png && !class)
         return prelu_fail(err, PRELU_E_ARG, "format=png is for a heatmap");
@@ -178,22 +160,33 @@ static prelu_status read_heatmap(request *r, const srv_query *q, const srv_reque
     return PRELU_OK;
 }
 
-static prelu_status read_query(request *r, const srv_query *q, const srv_request_info *info,
-                               prelu_err *err)
+prelu_status srv_request_model(request *r, const char *name, prelu_err *err)
 {
-    const char *top_k = srv_query_get(q, "top_k");
-    PRELU_TRY(check_keys(q, err));
-    r->entry = srv_registry_find(&r->app->registry, srv_query_get(q, "model"));
+    r->entry = srv_registry_find(&r->app->registry, name);
     if (!r->entry)
         return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
-    PRELU_TRY(read_test(r, q, err));
-    PRELU_TRY(read_heatmap(r, q, info, err));
+    return PRELU_OK;
+}
+
+prelu_status srv_request_top_k(request *r, const srv_query *q, prelu_err *err)
+{
+    const char *top_k = srv_query_get(q, "top_k");
     const int classes = r->entry->members[0]->model->classes;
     long k = (long)r->top_k;
     if (top_k)
         PRELU_TRY(srv_query_number(&k, "top_k", top_k, 1, 999999999, err));
     r->top_k = k < classes ? (size_t)k : (size_t)classes;
     return PRELU_OK;
+}
+
+static prelu_status read_query(request *r, const srv_query *q, const srv_request_info *info,
+                               prelu_err *err)
+{
+    PRELU_TRY(check_keys(q, err));
+    PRELU_TRY(srv_request_model(r, srv_query_get(q, "model"), err));
+    PRELU_TRY(srv_request_test(r, q, err));
+    PRELU_TRY(read_heatmap(r, q, info, err));
+    return srv_request_top_k(r, q, err);
 }
 
 static void refuse_busy(srv_app *app, int retry_after, const prelu_err *err, srv_reply *reply,
@@ -212,7 +205,7 @@ static void refuse_query(const prelu_err *err, srv_reply *reply, const char *id)
         srv_reply_error(reply, 400, "bad_query", err->text, id);
 }
 
-void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
+void srv_request_headers(srv_app *app, srv_exchange *x, srv_reply *reply, const srv_door *door)
 {
     const srv_request_info *info = srv_exchange_info(x);
     prelu_err err = {0};
@@ -233,13 +226,14 @@ void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
     }
     r->app = app;
     r->x = x;
+    r->door = door;
     r->top_k = (size_t)app->config->top_k;
     atomic_init(&r->refs, 1);
     snprintf(r->id, sizeof r->id, "%s", info->id);
     srv_exchange_set_user(x, r, srv_exchange_route(x));
     prelu_status st = srv_query_parse(q, info->query, &err);
     if (!st)
-        st = read_query(r, q, info, &err);
+        st = door->query(r, q, info, &err);
     prelu_free(q);
     int later;
     if (st) {
@@ -340,11 +334,42 @@ static void write_png(request *r, srv_reply *reply)
     srv_reply_header(reply, "X-Heatmap-Class", "%d", t->heat_class);
 }
 
+bool srv_request_failed(request *r, srv_reply *reply)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const prelu_err *why = &r->tasks[i].err;
+        prelu_err numbered = {0};
+        if (!why->code)
+            continue;
+        (void)prelu_fail(&numbered, why->code, "picture %zu: %s", i, why->text);
+        srv_reply_failure(reply, r->n > 1 ? &numbered : why, SRV_OF_IMAGE, r->id);
+        return true;
+    }
+    return false;
+}
+
+/* What Hugging Face's clients expect of image classification. */
+static void write_bare(request *r, srv_reply *reply)
+{
+    srv_json *list = srv_json_array();
+    for (size_t i = 0; i < r->top_k; i++) {
+        const prelu_prediction *top = &r->tasks[0].top[i];
+        const prelu_label *l = &r->entry->members[0]->model->labels[top->class_index];
+        srv_json *o = srv_json_object();
+        srv_json_set_text(o, "label", l->label);
+        srv_json_set_real(o, "score", top->score);
+        srv_json_append(list, o);
+    }
+    srv_reply_json(reply, 200, list);
+}
+
 static void write_one(request *r, srv_reply *reply, double total)
 {
     const srv_task *t = &r->tasks[0];
-    if (t->err.code) {
-        srv_reply_failure(reply, &t->err, SRV_OF_IMAGE, r->id);
+    if (srv_request_failed(r, reply))
+        return;
+    if (r->bare) {
+        write_bare(r, reply);
         return;
     }
     if (r->png) {
@@ -372,6 +397,14 @@ static void write_many(request *r, srv_reply *reply, double total)
     srv_json_set(o, "results", list);
     srv_json_set_text(o, "request_id", r->id);
     srv_reply_json(reply, 200, o);
+}
+
+static void write_classes(request *r, srv_reply *reply, double total)
+{
+    if (r->multipart)
+        write_many(r, reply, total);
+    else
+        write_one(r, reply, total);
 }
 
 static void add_headers(const request *r, srv_reply *reply, double total)
@@ -404,10 +437,8 @@ static void all_done(request *r)
     if (claim(r)) {
         srv_reply reply = {0};
         double total = (double)(srv_now() - r->received) * 1e-6;
-        if (r->multipart)
-            write_many(r, &reply, total);
-        else
-            write_one(r, &reply, total);
+        r->door->write(r, &reply, total);
+        srv_usage_add(&r->entry->usage, r->tasks, r->n, total);
         if (reply.status == 503)
             srv_reply_header(&reply, "Retry-After", "1");
         add_headers(r, &reply, total);
@@ -433,7 +464,7 @@ static void late(void *ctx)
 }
 
 /* The reply only ends the exchange; a reset connection carries it nowhere. */
-void srv_classify_left(srv_app *app, srv_exchange *x)
+void srv_request_left(srv_app *app, srv_exchange *x)
 {
     request *r = srv_exchange_user(x);
     srv_reply reply = {0};
@@ -503,78 +534,151 @@ static void fill_runs(request *r, srv_task *t)
     }
 }
 
-static prelu_status split_body(request *r, const srv_request_info *info, prelu_err *err)
+prelu_status srv_request_tasks(request *r, size_t n, prelu_err *err)
 {
-    size_t max = (size_t)r->app->config->max_images;
-    char boundary[SRV_MAX_BOUNDARY + 1];
-    r->multipart = srv_is_multipart(info->content_type);
-    r->n = 1;
-    if (r->multipart) {
-        PRELU_TRY(srv_multipart_boundary(boundary, info->content_type, err));
-        r->parts = prelu_calloc(max, sizeof *r->parts);
-        if (!r->parts)
-            return prelu_fail(err, PRELU_E_NOMEM, "%zu parts", max);
-        PRELU_TRY(
-            srv_multipart_parse(boundary, info->body, info->body_len, r->parts, max, &r->n, err));
-    } else if (info->body_len == 0) {
-        return prelu_fail(err, PRELU_E_FORMAT, "the body is empty; send a JPEG");
-    }
-    r->tasks = prelu_calloc(r->n, sizeof *r->tasks);
+    r->tasks = prelu_calloc(n, sizeof *r->tasks);
     if (!r->tasks)
-        return prelu_fail(err, PRELU_E_NOMEM, "%zu tasks", r->n);
-    for (size_t i = 0; i < r->n; i++) {
+        return prelu_fail(err, PRELU_E_NOMEM, "%zu tasks", n);
+    r->n = n;
+    for (size_t i = 0; i < n; i++) {
         srv_task *t = &r->tasks[i];
         t->top_k = r->top_k;
         t->heat = r->heat;
         t->heat_class = r->heat_class;
         t->paint = r->png;
-        t->jpeg = r->parts ? r->parts[i].data : info->body;
-        t->len = r->parts ? r->parts[i].len : info->body_len;
         t->owner = r;
         t->flow = &r->flow;
         t->wanted = task_wanted;
         t->done = task_done;
-        fill_runs(r, t);
     }
     return PRELU_OK;
 }
 
-void srv_classify_request(srv_app *app, srv_exchange *x)
+static prelu_status split_pictures(request *r, prelu_err *err)
+{
+    const char *content_type = srv_exchange_info(r->x)->content_type;
+    size_t max = (size_t)r->app->config->max_images, n = 1;
+    char boundary[SRV_MAX_BOUNDARY + 1];
+    r->multipart = srv_is_multipart(content_type);
+    if (r->multipart) {
+        PRELU_TRY(srv_multipart_boundary(boundary, content_type, err));
+        r->parts = prelu_calloc(max, sizeof *r->parts);
+        if (!r->parts)
+            return prelu_fail(err, PRELU_E_NOMEM, "%zu parts", max);
+        PRELU_TRY(srv_multipart_parse(boundary, r->body, r->body_len, r->parts, max, &n, err));
+    } else if (r->body_len == 0) {
+        return prelu_fail(err, PRELU_E_FORMAT, "the body is empty; send a JPEG");
+    }
+    PRELU_TRY(srv_request_tasks(r, n, err));
+    for (size_t i = 0; i < n; i++) {
+        r->tasks[i].jpeg = r->parts ? r->parts[i].data : r->body;
+        r->tasks[i].len = r->parts ? r->parts[i].len : r->body_len;
+    }
+    return PRELU_OK;
+}
+
+/* Whatever was refused, the exchange's part in the request remains. */
+static void refuse_body(request *r, const prelu_err *err, srv_reply *reply)
+{
+    srv_metrics_rejected(&r->app->metrics, SRV_REJECT_MALFORMED);
+    srv_reply_failure(reply, err, SRV_OF_REQUEST, r->id);
+}
+
+/* The body is split, and its work has room in the queue; else *reply says why not. */
+static bool admit(request *r, srv_reply *reply)
+{
+    prelu_err err = {0};
+    int later;
+    const prelu_status st = r->door->split(r, &err);
+    if (st) {
+        refuse_body(r, &err, reply);
+        return false;
+    }
+    for (size_t i = 0; i < r->n; i++)
+        fill_runs(r, &r->tasks[i]);
+    if (srv_workers_admit(r->app->workers, r->tasks, r->n, r->app->config->request_timeout, &later,
+                          &err)) {
+        refuse_busy(r->app, later, &err, reply, r->id);
+        return false;
+    }
+    return true;
+}
+
+static void submit(request *r)
+{
+    const size_t n = r->n;
+    atomic_store(&r->remaining, n);
+    for (size_t i = 0; i < n; i++) /* the last may end, and free, the request */
+        srv_workers_submit(r->app->workers, &r->tasks[i]);
+}
+
+/* From here on the reply comes from another thread, within the deadline. */
+static void defer(request *r)
+{
+    atomic_fetch_add(&r->refs, 1);
+    r->deadline.ring = late;
+    r->deadline.ctx = r;
+    srv_exchange_defer(r->x);
+    srv_timer_arm(r->app->timer, &r->deadline, r->received + r->app->config->request_timeout);
+}
+
+/* Large bodies of a door that parses: on a pool thread, deferred already. */
+static void parse_job(void *ctx)
+{
+    request *r = ctx;
+    srv_reply reply = {0};
+    if (admit(r, &reply)) {
+        submit(r);
+        return;
+    }
+    srv_timer_cancel(r->app->timer, &r->deadline);
+    if (claim(r))
+        srv_exchange_reply(r->x, &reply);
+    else
+        srv_reply_deinit(&reply);
+    request_unref(r);
+}
+
+void srv_request_body(srv_app *app, srv_exchange *x)
 {
     const srv_request_info *info = srv_exchange_info(x);
     request *r = srv_exchange_user(x);
     srv_reply reply = {0};
-    prelu_err err = {0};
     srv_metrics_stage(&app->metrics, SRV_STAGE_READ,
                       (double)(info->received - info->started) * 1e-9);
-    prelu_status st = split_body(r, info, &err);
-    if (st) {
-        r->n = r->tasks ? r->n : 0;
-        srv_metrics_rejected(&app->metrics, SRV_REJECT_MALFORMED);
-        srv_reply_failure(&reply, &err, SRV_OF_REQUEST, info->id);
-        srv_exchange_reply(x, &reply);
-        return;
-    }
-    const size_t n = r->n;
-    int later;
-    if (srv_workers_admit(app->workers, r->tasks, n, app->config->request_timeout, &later, &err)) {
-        refuse_busy(app, later, &err, &reply, info->id);
-        srv_exchange_reply(x, &reply);
-        return;
-    }
     r->received = info->received;
+    r->body_len = info->body_len;
     r->body = srv_exchange_take_body(x);
-    atomic_store(&r->remaining, n);
-    atomic_fetch_add(&r->refs, 1);
-    r->deadline.ring = late;
-    r->deadline.ctx = r;
-    srv_exchange_defer(x);
-    srv_timer_arm(app->timer, &r->deadline, r->received + app->config->request_timeout);
-    for (size_t i = 0; i < n; i++) /* the last may end, and free, the request */
-        srv_workers_submit(app->workers, &r->tasks[i]);
+    if (r->door->parses && r->body_len > PARSE_HERE) {
+        prelu_err err = {0};
+        defer(r);
+        if (prelu_pool_submit(app->pool, parse_job, r, &err) == PRELU_OK)
+            return;
+        srv_timer_cancel(app->timer, &r->deadline);
+        srv_reply_failure(&reply, &err, SRV_OF_REQUEST, r->id);
+        if (claim(r))
+            srv_exchange_reply(x, &reply);
+        else
+            srv_reply_deinit(&reply);
+        request_unref(r);
+        return;
+    }
+    if (!admit(r, &reply)) {
+        srv_exchange_reply(x, &reply);
+        return;
+    }
+    defer(r);
+    submit(r);
 }
 
-void srv_classify_finished(srv_app *app, srv_exchange *x)
+static const srv_door classify_door = {read_query, split_pictures, write_classes, false};
+
+void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
+{
+    srv_request_headers(app, x, reply, &classify_door);
+}
+
+void srv_request_finished(srv_app *app, srv_exchange *x)
 {
     request *r = srv_exchange_user(x);
     (void)app;

@@ -2,14 +2,15 @@
 #define SRV_REQUEST_H
 #include "app.h"
 
-/** POST /classify: from its query and body to tasks for the workers, and from their results to the
- *  reply. */
+/** Requests with pictures: from query and body to tasks for the workers, and from their results to
+ *  the reply. */
 
-/** The query is checked before the body is read: fills *reply to refuse. */
+/** POST /classify. The query is checked before the body is read: fills *reply to refuse. */
 void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply);
-void srv_classify_request(srv_app *app, srv_exchange *x);
+/** The body is there. */
+void srv_request_body(srv_app *app, srv_exchange *x);
 /** Its client has left: drop what has not begun. */
-void srv_classify_left(srv_app *app, srv_exchange *x);
+void srv_request_left(srv_app *app, srv_exchange *x);
 /** The exchange's part in the request ends. */
-void srv_classify_finished(srv_app *app, srv_exchange *x);
+void srv_request_finished(srv_app *app, srv_exchange *x);
 #endif

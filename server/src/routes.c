@@ -2,13 +2,14 @@
 #include "routes.h"
 #include "assets.h"
 #include "logger.h"
+#include "oip.h"
 #include "prelu/mem.h"
 #include "request.h"
 #include <assert.h>
 #include <string.h>
 
 typedef struct route {
-    const char *path;
+    const char *path; /* a template: "{...}" stands for one part */
     unsigned methods; /* srv_method bits; OPTIONS and, with GET, HEAD come by themselves */
     const char *asset, *content_type; /* of a file that is served as it is */
     /** Fills the reply at once. */
@@ -110,13 +111,24 @@ static void metrics(srv_app *app, const srv_request_info *info, srv_reply *r)
 
 /* ---- the table ---- */
 
+/* What there is below a model, and below one of its versions. */
+#define MODEL_ROUTES(base)                                                                         \
+    {.path = base, .methods = SRV_GET, .answer = srv_oip_model},                                   \
+        {.path = base "/ready", .methods = SRV_GET, .answer = srv_oip_ready},                      \
+        {.path = base "/config", .methods = SRV_GET, .answer = srv_oip_config},                    \
+        {.path = base "/stats", .methods = SRV_GET, .answer = srv_oip_stats},                      \
+    {                                                                                              \
+        .path = base "/infer", .methods = SRV_POST, .headers = srv_infer_headers,                  \
+        .request = srv_request_body, .left = srv_request_left, .finished = srv_request_finished    \
+    }
+
 static const route table[] = {
     {.path = "/classify",
      .methods = SRV_POST,
      .headers = srv_classify_headers,
-     .request = srv_classify_request,
-     .left = srv_classify_left,
-     .finished = srv_classify_finished},
+     .request = srv_request_body,
+     .left = srv_request_left,
+     .finished = srv_request_finished},
     {.path = "/",
      .methods = SRV_GET,
      .asset = "index.html",
@@ -138,6 +150,11 @@ static const route table[] = {
     {.path = "/metrics", .methods = SRV_GET, .answer = metrics},
     {.path = "/v2/health/live", .methods = SRV_GET, .answer = v2_live},
     {.path = "/v2/health/ready", .methods = SRV_GET, .answer = v2_ready},
+    {.path = "/v2", .methods = SRV_GET, .answer = srv_oip_server},
+    {.path = "/v2/models/stats", .methods = SRV_GET, .answer = srv_oip_all_stats},
+    {.path = "/v2/repository/index", .methods = SRV_POST, .answer = srv_oip_index},
+    MODEL_ROUTES("/v2/models/{model}"),
+    MODEL_ROUTES("/v2/models/{model}/versions/{version}"),
 };
 enum { N_ROUTES = sizeof table / sizeof *table };
 static_assert((int)N_ROUTES < SRV_MAX_ROUTES, "raise SRV_MAX_ROUTES");
@@ -153,10 +170,28 @@ int srv_routes_names(const char *const **names)
 
 static bool is_page(const route *r) { return r->asset && strcmp(r->asset, "openapi.json") != 0; }
 
+/* A slash at the end changes nothing below /v2, as its clients expect. */
+static bool matches(const char *template, const char *path)
+{
+    const bool slash = strncmp(path, "/v2", 3) == 0;
+    for (; *template; template ++, path++) {
+        if (*template == '{') {
+            const size_t part = strcspn(path, "/");
+            if (part == 0)
+                return false;
+            path += part - 1;
+            template += strcspn(template, "}");
+        } else if (*template != *path) {
+            return false;
+        }
+    }
+    return *path == 0 || (slash && strcmp(path, "/") == 0);
+}
+
 static int find(const srv_app *app, const char *path)
 {
     for (int i = 0; i < N_ROUTES; i++)
-        if (strcmp(table[i].path, path) == 0)
+        if (matches(table[i].path, path))
             return app->config->no_ui && is_page(&table[i]) ? -1 : i;
     return -1;
 }

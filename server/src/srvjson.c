@@ -27,7 +27,7 @@ void srv_json_set(srv_json *object, const char *key, srv_json *value)
         incomplete = true;
 }
 
-void srv_json_set_text(srv_json *object, const char *key, const char *value)
+static json_t *string(const char *value)
 {
     json_t *text = json_string(value);
     if (!text) { /* not UTF-8, or no memory: then the copy fails as well */
@@ -38,7 +38,12 @@ void srv_json_set_text(srv_json *object, const char *key, const char *value)
         }
         prelu_free(clean);
     }
-    srv_json_set(object, key, out(text));
+    return text;
+}
+
+void srv_json_set_text(srv_json *object, const char *key, const char *value)
+{
+    srv_json_set(object, key, out(string(value)));
 }
 
 void srv_json_set_int(srv_json *object, const char *key, int64_t value)
@@ -69,6 +74,16 @@ void srv_json_append_real(srv_json *array, double value)
     srv_json_append(array, out(real(value)));
 }
 
+void srv_json_append_int(srv_json *array, int64_t value)
+{
+    srv_json_append(array, out(json_integer(value)));
+}
+
+void srv_json_append_text(srv_json *array, const char *value)
+{
+    srv_json_append(array, out(string(value)));
+}
+
 char *srv_json_dump(srv_json *value, size_t *len)
 {
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
@@ -93,6 +108,48 @@ char *srv_json_dump(srv_json *value, size_t *len)
 }
 
 void srv_json_free(srv_json *value) { json_decref(in(value)); }
+
+prelu_status srv_json_parse(srv_json **value, const char *text, size_t len, prelu_err *err)
+{
+    json_error_t where;
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+    if (!root && json_error_code(&where) == json_error_out_of_memory)
+        return prelu_fail(err, PRELU_E_NOMEM, "JSON of %zu bytes", len);
+    if (!root)
+        return prelu_fail(err, PRELU_E_FORMAT, "%s in JSON, before byte %d",
+                          json_error_code(&where) == json_error_duplicate_key ? "a key given twice"
+                                                                              : "an error",
+                          where.position);
+    *value = out(root);
+    return PRELU_OK;
+}
+
+srv_json *srv_json_get(srv_json *object, const char *key)
+{
+    return out(json_object_get(in(object), key));
+}
+
+srv_json *srv_json_at(srv_json *array, size_t i) { return out(json_array_get(in(array), i)); }
+
+size_t srv_json_count(srv_json *array) { return json_array_size(in(array)); }
+
+const char *srv_json_text(srv_json *value) { return json_string_value(in(value)); }
+
+bool srv_json_int(srv_json *value, int64_t *number)
+{
+    *number = json_integer_value(in(value));
+    return json_is_integer(in(value));
+}
+
+bool srv_json_is_object(srv_json *value) { return json_is_object(in(value)); }
+
+bool srv_json_is_array(srv_json *value) { return json_is_array(in(value)); }
+
+bool srv_json_bool(srv_json *value, bool *yes)
+{
+    *yes = json_is_true(in(value));
+    return json_is_boolean(in(value));
+}
 
 typedef prelu_status each_fn(void *ctx, const char *key, const char *value, prelu_err *err);
 

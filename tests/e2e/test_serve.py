@@ -735,7 +735,7 @@ def test_metrics(server):
         assert name in typed, name
     for line in text.splitlines():
         if not line.startswith("#"):
-            sample = re.fullmatch(r'([a-z_0-9]+?)(?:_bucket|_sum|_count)?(\{[^}]*\})? (\S+)', line)
+            sample = re.fullmatch(r'([a-z_0-9]+?)(?:_bucket|_sum|_count)?(\{.*\})? (\S+)', line)
             assert sample and float(sample.group(3)) >= 0, line
     assert server.metric("prelu_ready") == 1
 

@@ -91,7 +91,7 @@ declare -A owners=(
     [zlib.h]="models server" [png.h]="server models" [microhttpd.h]="server"
     [oneapi/dnnl/dnnl.h]="engine"
     [jansson.h]="models server client" [curl/curl.h]="client"
-    [nettle/sha2.h]="engine models server" [nettle/memops.h]="server"
+    [nettle/sha2.h]="engine models server" [nettle/memops.h]="server" [nettle/base64.h]="server"
     [gnutls/gnutls.h]="server" [gnutls/abstract.h]="server" [gnutls/crypto.h]="models server"
     [mpi.h]="models"
 )
