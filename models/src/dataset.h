@@ -62,9 +62,10 @@ const char *mdl_dataset_name(const mdl_dataset *d, size_t i, char *buf, size_t l
  *  @return E_NOTFOUND, E_PERM, E_IO, E_FORMAT empty or not a regular file, E_LIMIT, E_NOMEM. */
 PRELU_MUST_CHECK prelu_status mdl_dataset_bytes(const mdl_dataset *d, size_t i, void **bytes,
                                                 size_t *len, prelu_err *err);
-/** Picture i decoded to RGB, upright. Status as prelu_jpeg_decode and mdl_dataset_bytes. */
-PRELU_MUST_CHECK prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, prelu_image *out,
-                                                 prelu_err *err);
+/** Picture i decoded to RGB, upright; a JPEG with `draft_side` of prelu_jpeg_decode. Status as
+ * prelu_jpeg_decode and mdl_dataset_bytes. */
+PRELU_MUST_CHECK prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, int draft_side,
+                                                 prelu_image *out, prelu_err *err);
 
 /** SHA-256 of what `sha256sum` prints for the files of all the given splits, sorted by path
  *  relative to DIR: (cd DIR && find train val -name '*.jpg' | LC_ALL=C sort | xargs sha256sum) |

@@ -75,14 +75,15 @@ static prelu_status gray_to_rgb(const mdl_idx *idx, size_t k, prelu_image *out, 
     return PRELU_OK;
 }
 
-prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, prelu_image *out, prelu_err *err)
+prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, int draft_side, prelu_image *out,
+                                prelu_err *err)
 {
     void *bytes = NULL;
     size_t len = 0;
     if (d->is_idx)
         return gray_to_rgb(&d->idx, d->pictures[i].index, out, err);
     PRELU_TRY(mdl_dataset_bytes(d, i, &bytes, &len, err));
-    prelu_status st = prelu_jpeg_decode(out, bytes, len, 0, NULL, NULL, err);
+    prelu_status st = prelu_jpeg_decode(out, bytes, len, draft_side, NULL, NULL, err);
     prelu_free(bytes);
     return st;
 }
@@ -212,7 +213,7 @@ static void moments_task(void *ctx, size_t i, int worker)
     prelu_image img = {0};
     uint64_t sum[3] = {0}, product[3][3] = {{0}};
     (void)worker;
-    if (mdl_dataset_decode(w->d, i * w->d->n_pictures / w->sample, &img, NULL))
+    if (mdl_dataset_decode(w->d, i * w->d->n_pictures / w->sample, 0, &img, NULL))
         return;
     for (int y = 0; y < img.height; y++) {
         const uint8_t *pixel = img.data + (size_t)y * img.stride;

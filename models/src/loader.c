@@ -135,7 +135,8 @@ static prelu_status fill_item(mdl_loader *l, uint64_t epoch, item *it, prelu_err
     prelu_rect seen = {0};
     prelu_status st = PRELU_OK;
     if (!l->cache[it->picture].data) {
-        st = mdl_dataset_decode(l->o.data, it->picture, &decoded, err);
+        st = mdl_dataset_decode(l->o.data, it->picture, l->o.draft ? a->scale_max : 0, &decoded,
+                                err);
         if (!st)
             keep(l, it->picture, &decoded);
     }

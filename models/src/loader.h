@@ -19,6 +19,7 @@ typedef struct mdl_loader_options {
     /* of each batch only part `part` of `parts`, for several processes; parts 0 = all of it */
     size_t part, parts;
     mdl_augment augment;
+    bool draft; /* JPEGs may be decoded scaled, down to twice the largest scale */
     size_t cache_bytes;
     mdl_loader_bad_fn *bad; /* may be NULL */
     void *ctx;

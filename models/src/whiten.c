@@ -36,7 +36,7 @@ static void take_patch(patches *w, const prelu_image *img, size_t x, size_t y)
 static void take_picture(patches *w, size_t i)
 {
     prelu_image img = {0};
-    if (mdl_dataset_decode(w->d, i, &img, NULL))
+    if (mdl_dataset_decode(w->d, i, 0, &img, NULL))
         return;
     if ((size_t)img.width >= w->k && (size_t)img.height >= w->k) {
         size_t across = (size_t)img.width - w->k + 1, down = (size_t)img.height - w->k + 1;

@@ -339,11 +339,13 @@ def test_a_run_folder_in_use_is_refused(data, tmp_path):
 
 def test_init_starts_from_a_model(data, tmp_path):
     first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
-    fit(data, first, "--epochs", 5)
+    fit(data, first, "--epochs", 5, "--draft")
     fit(data, second, "--epochs", 1, "--lr", "0.0001", "--init", first, net=[
         a for a in TINY if a not in ("--lr", "0.02")])
     loss = [events(f"{m}.run", "epoch")[0]["train_loss"] for m in (first, second)]
     assert loss[1] < 0.5 * loss[0]
+    with open(second, "rb") as f:
+        assert b'"draft":true' in f.read()
 
 
 def test_fine_tuning_knows_other_classes_sooner(data, tmp_path):
@@ -369,8 +371,9 @@ def test_fine_tuning_knows_other_classes_sooner(data, tmp_path):
 
 
 def test_plateau_divides_the_rate(data, tmp_path):
-    """By ten after an epoch without a better val top-1, also across a resume; colours altered."""
-    args = [*TINY, "--lr-schedule", "plateau", "--patience", 1, "--colour", 0.1]
+    """By ten after an epoch without a better val top-1, also across a resume; views altered."""
+    args = [*TINY, "--lr-schedule", "plateau", "--patience", 1, "--colour", 0.1, "--translate", 3,
+            "--cutout", 9]
     a, b = tmp_path / "a.onnx", tmp_path / "b.onnx"
     fit(data, a, "--epochs", 9, net=args)
     fit(data, b, "--epochs", 4, net=args)

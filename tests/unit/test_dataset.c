@@ -120,15 +120,15 @@ static void decodes_or_says_why_not(void **state)
     assert_int_equal(mkfifo(path, 0666), 0);
     check_ok(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), &err);
     assert_int_equal(d->n_pictures, 6);
-    check_ok(mdl_dataset_decode(d, 0, &img, &err), &err);
+    check_ok(mdl_dataset_decode(d, 0, 0, &img, &err), &err);
     assert_int_equal(img.width, 8);
     assert_int_equal(img.height, 6);
     prelu_image_deinit(&img);
-    check_fails(mdl_dataset_decode(d, 1, &img, &err), PRELU_E_UNSUPPORTED, &err);
-    check_fails(mdl_dataset_decode(d, 2, &img, &err), PRELU_E_FORMAT, &err);
-    check_fails(mdl_dataset_decode(d, 3, &img, &err), PRELU_E_FORMAT, &err);
-    check_fails(mdl_dataset_decode(d, 4, &img, &err), PRELU_E_NOTFOUND, &err);
-    check_fails(mdl_dataset_decode(d, 5, &img, &err), PRELU_E_FORMAT, &err); /* and no hanging */
+    check_fails(mdl_dataset_decode(d, 1, 0, &img, &err), PRELU_E_UNSUPPORTED, &err);
+    check_fails(mdl_dataset_decode(d, 2, 0, &img, &err), PRELU_E_FORMAT, &err);
+    check_fails(mdl_dataset_decode(d, 3, 0, &img, &err), PRELU_E_FORMAT, &err);
+    check_fails(mdl_dataset_decode(d, 4, 0, &img, &err), PRELU_E_NOTFOUND, &err);
+    check_fails(mdl_dataset_decode(d, 5, 0, &img, &err), PRELU_E_FORMAT, &err); /* and no hanging */
     mdl_dataset_destroy(&d);
 }
 
@@ -237,7 +237,7 @@ static void reads_idx_as_rgb(void **state)
     assert_int_equal(v->pictures[0].label, 1);
     mdl_dataset_limit(d, 2);
     assert_string_equal(mdl_dataset_name(d, 1, name, sizeof name), "train[1]");
-    check_ok(mdl_dataset_decode(d, 1, &img, &err), &err);
+    check_ok(mdl_dataset_decode(d, 1, 0, &img, &err), &err);
     assert_int_equal(img.width, 2);
     assert_int_equal(img.height, 1);
     assert_memory_equal(img.data, "\3\3\3\4\4\4", 6);

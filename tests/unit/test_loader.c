@@ -55,19 +55,23 @@ static const mdl_augment altered = {.crop = CROP,
                                     .directions = {{60, 50, 40}, {0}, {0}},
                                     .mean = {1, 128, 255}};
 
-static mdl_loader *open_loader_of(const mdl_augment *a, prelu_pool *pool, size_t cache_bytes,
-                                  size_t batch)
+static mdl_loader *create(const mdl_loader_options *o)
 {
     prelu_err err = {0};
     mdl_loader *l = NULL;
-    mdl_loader_options o = {.data = data,
-                            .pool = pool,
-                            .batch = batch,
-                            .augment = *a,
-                            .cache_bytes = cache_bytes,
-                            .bad = on_bad};
-    check_ok(mdl_loader_create(&l, &o, &err), &err);
+    check_ok(mdl_loader_create(&l, o, &err), &err);
     return l;
+}
+
+static mdl_loader *open_loader_of(const mdl_augment *a, prelu_pool *pool, size_t cache_bytes,
+                                  size_t batch)
+{
+    return create(&(mdl_loader_options){.data = data,
+                                        .pool = pool,
+                                        .batch = batch,
+                                        .augment = *a,
+                                        .cache_bytes = cache_bytes,
+                                        .bad = on_bad});
 }
 
 static mdl_loader *open_loader(prelu_pool *pool, size_t cache_bytes, size_t batch)
@@ -161,23 +165,25 @@ static void check_view(const prelu_view *v, const mdl_choice *c, const prelu_ima
         }
 }
 
-/* Every pixel against the whole resized picture: reflected, shifted, cut out. */
-static void views_show_what_was_drawn(void **state)
+/* Every pixel against the whole resized picture: reflected, shifted, cut out.
+ * @return how many views reach out of their picture. */
+static int check_views(const mdl_dataset *d, bool draft)
 {
     prelu_err err = {0};
     uint32_t order[CLASSES * EACH + 1];
     int outside = 0;
     mdl_batch b;
-    (void)state;
-    mdl_loader *l = open_loader_of(&altered, NULL, 0, 1);
-    mdl_augment_order(altered.seed, 0, order, data->n_pictures);
+    mdl_loader *l = create(&(mdl_loader_options){
+        .data = d, .batch = 1, .augment = altered, .draft = draft, .bad = on_bad});
+    mdl_augment_order(altered.seed, 0, order, d->n_pictures);
     for (size_t i = 0; i < mdl_loader_steps(l); i++) {
         prelu_image source = {0}, whole = {0};
         mdl_choice c;
         check_ok(mdl_loader_next(l, &b, &err), &err);
         if (!b.n)
             continue; /* the damaged one */
-        check_ok(mdl_dataset_decode(data, order[i], &source, &err), &err);
+        check_ok(mdl_dataset_decode(d, order[i], draft ? altered.scale_max : 0, &source, &err),
+                 &err);
         check_ok(mdl_augment_draw(&altered, 0, order[i], source.width, source.height, &c, &err),
                  &err);
         check_ok(prelu_image_resize(&whole, &source, c.width, c.height, NULL, &err), &err);
@@ -187,8 +193,36 @@ static void views_show_what_was_drawn(void **state)
         prelu_image_deinit(&source);
         prelu_image_deinit(&whole);
     }
-    assert_true(outside > 5);
     mdl_loader_destroy(&l);
+    return outside;
+}
+
+static void views_show_what_was_drawn(void **state)
+{
+    (void)state;
+    assert_true(check_views(data, false) > 5);
+}
+
+/* 200x150 at half its size has more than twice the largest scale of 24, at a quarter it has less.
+ */
+static void drafts_are_decoded_scaled(void **state)
+{
+    prelu_err err = {0};
+    data_folder large;
+    mdl_dataset *d = NULL;
+    prelu_image half = {0};
+    (void)state;
+    data_folder_make(&large);
+    data_folder_jpeg(&large, "train/0/0.jpg", 200, 150, 0, 1);
+    data_folder_jpeg(&large, "train/1/1.jpg", 150, 200, 1, 2);
+    check_ok(mdl_dataset_open(&d, large.path, "train", NULL, 0, &err), &err);
+    check_ok(mdl_dataset_decode(d, 0, altered.scale_max, &half, &err), &err);
+    assert_int_equal(half.width, 100);
+    check_views(d, false);
+    check_views(d, true);
+    prelu_image_deinit(&half);
+    mdl_dataset_destroy(&d);
+    data_folder_remove(&large);
 }
 
 static void seek_gives_the_same_batch(void **state)
@@ -265,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_do_not_depend_on_threads_or_cache),
         cmocka_unit_test(views_show_what_was_drawn),
+        cmocka_unit_test(drafts_are_decoded_scaled),
         cmocka_unit_test(seek_gives_the_same_batch),
         cmocka_unit_test(an_epoch_holds_every_picture_once),
         cmocka_unit_test(a_batch_is_at_most_all_pictures),

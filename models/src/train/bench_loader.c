@@ -33,6 +33,7 @@ prelu_status train_bench_loader(const train_benchmark *b, const char *dir, doubl
     const mdl_loader_options o = {.data = d,
                                   .pool = b->pool,
                                   .batch = (size_t)b->batch,
+                                  .draft = p->draft,
                                   .augment = {.crop = (int)b->height,
                                               .scale_min = resize,
                                               .scale_max = 2 * resize,

@@ -144,7 +144,7 @@ static prelu_status time_pixels(eval *e, prelu_err *err)
         prelu_image img = {.data = NULL};
         prelu_prepared p = {.n_images = 0};
         const double start = train_now_ms();
-        prelu_status st = mdl_dataset_decode(e->data, i, &img, &unread);
+        prelu_status st = mdl_dataset_decode(e->data, i, 0, &img, &unread);
         if (!st)
             st = prelu_model_prepare_image(&p, e->models[0], &center, &img, NULL, &unread);
         e->choice.pixel_ms = (train_now_ms() - start) / ((double)img.width * img.height + 1);

@@ -68,6 +68,7 @@ static prelu_status parse_geometry(fit_options *o, const train_args *a, prelu_er
     PRELU_TRY(train_int(a, "scale-max", 8, 4096, 0, &hi, err));
     PRELU_TRY(train_int(a, "translate", 0, 4096, 0, &translate, err));
     PRELU_TRY(train_int(a, "cutout", 0, 4096, 0, &cutout, err));
+    o->draft = train_flag(a, "draft");
     o->crop = (int)crop;
     o->resize = (int)resize;
     o->scale_min = (int)lo;
@@ -196,6 +197,7 @@ static const train_option options[] = {
     {"translate", "N", "the crop reaches up to N pixels out of the picture, reflected (default 0)",
      false},
     {"cutout", "N", "a square of side N of each view takes the mean colour (default 0)", false},
+    {"draft", NULL, "decode large JPEGs scaled, here and wherever the model is used", false},
     {"limit", "N", "only N pictures of each split, evenly spaced", false},
     {"cache-mb", "N", "memory for decoded pictures (default 2048)", false},
     {"checkpoint-minutes", "F", "also between epochs (default 5)", false},

@@ -189,7 +189,7 @@ static prelu_status write_error(FILE *f, const eval *e, const train_record *r, p
     prelu_image img = {.data = NULL};
     prelu_status st;
     mdl_dataset_name(e->data, r->picture, name, sizeof name);
-    PRELU_TRY(mdl_dataset_decode(e->data, r->picture, &img, err));
+    PRELU_TRY(mdl_dataset_decode(e->data, r->picture, 0, &img, err));
     fputs("<figure>", f);
     st = train_html_picture(f, &img, PICTURE_SIDE, name, err);
     prelu_image_deinit(&img);

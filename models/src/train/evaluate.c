@@ -50,7 +50,7 @@ static prelu_status decode(block *b, size_t i, prelu_image *decoded, prelu_err *
 {
     const double start = train_now_ms();
     if (!decoded->data)
-        PRELU_TRY(mdl_dataset_decode(b->e->data, b->first + i, decoded, err));
+        PRELU_TRY(mdl_dataset_decode(b->e->data, b->first + i, 0, decoded, err));
     b->decode_ms[i] += train_now_ms() - start;
     return PRELU_OK;
 }

@@ -117,7 +117,7 @@ static prelu_status read_pictures(probe *p, prelu_err *err)
     for (size_t i = 0; i < PICTURES && i < d->n_pictures; i++) {
         const size_t at = i * d->n_pictures / PICTURES;
         prelu_image img = {.data = NULL};
-        if (mdl_dataset_decode(d, at, &img, NULL))
+        if (mdl_dataset_decode(d, at, 0, &img, NULL))
             continue; /* counted and named elsewhere */
         prelu_status st =
             prelu_model_prepare_image(&p->pictures[p->n], p->f->model, &center, &img, NULL, err);

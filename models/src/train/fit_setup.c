@@ -127,6 +127,7 @@ static prelu_status set_geometry(fit *f, prelu_err *err)
     if (p->resize < p->crop)
         return prelu_fail(err, PRELU_E_ARG, "--resize %d is below the crop of %d", p->resize,
                           p->crop);
+    p->draft = p->draft || o->draft;
     o->crop = p->crop;
     o->resize = p->resize;
     const bool is_small = p->crop < SMALL_CROP;
@@ -193,6 +194,7 @@ static prelu_status make_loader(fit *f, prelu_err *err)
                                         .flip = f->o.flip,
                                         .alternate = f->o.alternate,
                                         .seed = f->o.net.seed},
+                            .draft = f->model->preprocess.draft,
                             .cache_bytes = (size_t)f->o.cache_mb << 20,
                             .bad = on_bad,
                             .ctx = f};

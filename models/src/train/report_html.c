@@ -252,7 +252,7 @@ static prelu_status put_picture(FILE *f, const mdl_dataset *d, const char *name,
         prelu_image img = {.data = NULL};
         if (strcmp(mdl_dataset_name(d, i, buf, sizeof buf), name) != 0)
             continue;
-        if (mdl_dataset_decode(d, i, &img, NULL))
+        if (mdl_dataset_decode(d, i, 0, &img, NULL))
             return PRELU_OK;
         st = train_html_picture(f, &img, PICTURE_SIDE, name, err);
         prelu_image_deinit(&img);
