@@ -4,6 +4,7 @@
 #include "amx_emulator.h"
 #include "check_conv_bf16.h"
 #include "check_lowp.h"
+#include "check_train_bf16.h"
 #include "kernels/verify.h"
 #include "prelu/log.h"
 #include "prelu/threads.h"
@@ -38,6 +39,25 @@ static void test_convolution(void **state)
     krn_table_init(&t, krn_cpu_detect() & ~(unsigned)KRN_AMX);
     t.gemm_bf16 = &krn_gemm_bf16_96x16__emulated;
     check_conv_bf16(&t, "emulated AMX");
+}
+
+/* Layouts of training go by the width of a panel: of tiles, of one column, and of this CPU's. */
+static void test_training(void **state)
+{
+    krn_gemm_bf16 ref = krn_gemm_bf16__ref, own;
+    krn_table t;
+    (void)state;
+    krn_table_init(&t, krn_cpu_detect() & ~(unsigned)KRN_AMX);
+    own = *t.gemm_bf16;
+    ref.tiles = own.tiles = true;
+    t.gemm_bf16 = &own;
+    check_train_bf16(&t, own.name);
+    t.gemm_bf16 = &ref;
+    check_train_bf16(&t, ref.name);
+    if (!has_bf16())
+        return;
+    t.gemm_bf16 = &krn_gemm_bf16_96x16__emulated;
+    check_train_bf16(&t, "emulated AMX");
 }
 
 static jmp_buf refused;
@@ -200,8 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arithmetic),  cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_kernel),      cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_convolution), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_permission),
+        cmocka_unit_test(test_convolution), cmocka_unit_test(test_training),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_permission),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

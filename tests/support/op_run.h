@@ -15,6 +15,7 @@ typedef struct op_run {
     const void *file_order[PRELU_MAX_INPUTS];
     bool backwards;
     prelu_precision precision; /* of constant weights; AUTO here means fp32 */
+    bool round;                /* training in bf16 */
     bool in_place; /* output 0 starts as a copy of input 0, which is then read from there */
     uint64_t seed; /* of the run: Dropout */
 } op_run;
@@ -39,6 +40,7 @@ static inline prelu_status op_run_go(op_run *r, const char *op, int n_in, int n_
                         .node = &r->node,
                         .krn = r->krn,
                         .id = 7,
+                        .round = r->round,
                         .precision = r->precision ? r->precision : PRELU_PRECISION_FP32};
     assert_non_null(def);
     r->node = (prelu_node){.name = (char *)"node",

@@ -1,5 +1,6 @@
 #ifndef GR_PASSES_H
 #define GR_PASSES_H
+#include "kernels/kernels.h"
 #include "prelu/graph.h"
 
 /** Passes over a plan's own copy of a graph. Value numbers stay what they were; nodes go away. */
@@ -13,8 +14,9 @@ prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err);
 /** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm
  * before. */
 prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err);
-/** Training in bf16: what products take is rounded, each value once, before its first reader. */
-prelu_status gr_round_operands(prelu_graph *g, prelu_err *err);
+/** Training in bf16: what products take, but those that round it themselves, is rounded, each value
+ *  once, before its first reader. */
+prelu_status gr_round_operands(prelu_graph *g, const krn_table *krn, prelu_err *err);
 /** Nodes that no output needs go away. */
 prelu_status gr_prune(prelu_graph *g, prelu_err *err);
 

@@ -75,7 +75,7 @@ static prelu_status passes(prelu_plan *p, const prelu_plan_options *o, prelu_err
         PRELU_TRY(gr_fold_batchnorm(p->g, err));
         PRELU_TRY(gr_fuse_activations(p->g, err));
     } else if (o->precision == PRELU_PRECISION_BF16) {
-        PRELU_TRY(gr_round_operands(p->g, err));
+        PRELU_TRY(gr_round_operands(p->g, krn_table_get(), err));
     }
     for (int i = 0; i < p->n_outputs; i++) {
         p->outputs[i] = p->g->outputs[i];
@@ -165,6 +165,7 @@ static prelu_status pack_node(prelu_plan *p, int i, const prelu_plan_options *o,
                           .node = n,
                           .krn = krn_table_get(),
                           .precision = precision_of(is_fc(n->op), o),
+                          .round = o->training && o->precision == PRELU_PRECISION_BF16,
                           .part_packed = o->packed,
                           .part_ctx = o->packed_ctx,
                           .id = (uint64_t)i};

@@ -43,7 +43,7 @@ static prelu_status put_in_order(const rounding *r, int n, prelu_err *err)
     return PRELU_OK;
 }
 
-prelu_status gr_round_operands(prelu_graph *g, prelu_err *err)
+prelu_status gr_round_operands(prelu_graph *g, const krn_table *krn, prelu_err *err)
 {
     const int nodes = g->n_nodes, values = g->n_values;
     rounding r = {.g = g,
@@ -55,7 +55,7 @@ prelu_status gr_round_operands(prelu_graph *g, prelu_err *err)
     for (int v = 0; v < values && !st; v++)
         r.of[v] = PRELU_NONE;
     for (int i = 0; i < nodes && !st; i++) {
-        const uint64_t which = op_round_operands(g, &g->nodes[i]);
+        const uint64_t which = op_round_operands(g, &g->nodes[i], krn);
         for (int k = 0; k < g->nodes[i].n_in && !st; k++) {
             if (!(which >> k & 1))
                 continue;

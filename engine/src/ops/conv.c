@@ -285,7 +285,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         return op_winograd_work(&w, work, err);
     }
     if (!pk) {
-        const op_conv_variable v = op_conv_variable_cut(&g, inst->node, &in[IN_W].shape, inst->krn);
+        const op_conv_variable v = op_conv_variable_cut(inst, &g, &in[IN_W].shape);
         return op_conv_variable_work(&v, work, err);
     }
     const op_conv_plan p = cut_product(pk, &g, inst->krn);
@@ -322,14 +322,11 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
     const bool plain = !bias && !residual && ep.act == KRN_ACT_NONE;
     float *y = x->out[0].data;
     if (!pk) {
-        const op_conv_variable v =
-            op_conv_variable_cut(&g, x->op->node, &x->in[IN_W].shape, x->op->krn);
+        const op_conv_variable v = op_conv_variable_cut(x->op, &g, &x->in[IN_W].shape);
         const op_conv_variable_run r = {.pack = pack_variable,
-                                        .x = x->in[IN_X].data,
-                                        .filters = x->in[IN_W].data,
-                                        .y = y,
+                                        .pack_bf16 = op_conv_bf16_pack_filters,
+                                        .exec = x,
                                         .ep = plain ? NULL : &ep,
-                                        .shared = x->shared,
                                         .scratch = scratch};
         op_conv_variable_task(&v, &r, phase, task);
     } else if (pk->onednn) {

@@ -1,5 +1,7 @@
+#include "ops/conv_bf16_train.h"
 #include "ops/conv_variable.h"
 #include "ops/conv_winograd_grad.h"
+#include "ops/round.h"
 #include "ops/util.h"
 #include <string.h>
 
@@ -37,7 +39,7 @@ static prelu_status prepare_x(const op_instance *inst, const op_tensor *in, cons
 {
     const op_patch f = forward_geometry(inst, &in[2].shape, &in[1].shape);
     const op_patch g = op_patch_transposed(&f);
-    const op_conv_variable v = op_conv_variable_cut(&g, inst->node, &in[1].shape, inst->krn);
+    const op_conv_variable v = op_conv_variable_cut(inst, &g, &in[1].shape);
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
     return op_conv_variable_work(&v, work, err);
@@ -62,13 +64,9 @@ static void run_x(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const op_patch f = forward_geometry(x->op, &x->in[2].shape, &x->in[1].shape);
     const op_patch g = op_patch_transposed(&f);
-    const op_conv_variable v = op_conv_variable_cut(&g, x->op->node, &x->in[1].shape, x->op->krn);
-    const op_conv_variable_run r = {.pack = turn_panel,
-                                    .x = x->in[0].data,
-                                    .filters = x->in[1].data,
-                                    .y = x->out[0].data,
-                                    .shared = x->shared,
-                                    .scratch = scratch};
+    const op_conv_variable v = op_conv_variable_cut(x->op, &g, &x->in[1].shape);
+    const op_conv_variable_run r = {
+        .pack = turn_panel, .pack_bf16 = op_conv_bf16_pack_turned, .exec = x, .scratch = scratch};
     op_conv_variable_task(&v, &r, phase, task);
 }
 
@@ -120,6 +118,11 @@ static prelu_status shape_w(const prelu_node *n, const prelu_shape *in, prelu_sh
     return check(n, &in[0], &in[1], &in[2], err);
 }
 
+static bool by_tiles(const op_instance *inst, const prelu_shape *w)
+{
+    return inst->round && op_rounds_itself(inst->node, w, inst->krn);
+}
+
 static prelu_status prepare_w(const op_instance *inst, const op_tensor *in, const op_tensor *out,
                               op_work *work, prelu_err *err)
 {
@@ -130,6 +133,10 @@ static prelu_status prepare_w(const op_instance *inst, const op_tensor *in, cons
     size_t bytes;
     (void)out;
     PRELU_TRY(op_need_f32(inst, in, 0, err));
+    if (by_tiles(inst, &in[2].shape)) {
+        const op_conv_bf16_grad low = op_conv_bf16_grad_cut(&g, inst->krn);
+        return op_conv_bf16_grad_work(&low, work, err);
+    }
     if (op_winograd_grad_fits(&g, inst->node, &in[2].shape, inst->krn)) {
         const op_winograd_grad w = op_winograd_grad_cut(&g, inst->krn);
         return op_winograd_grad_work(&w, work, err);
@@ -191,6 +198,12 @@ static void run_w(const op_exec *x, int phase, size_t task, void *scratch)
     const grad_w p = cut_w(&g, krn);
     const size_t whole = g.groups * p.o * p.k;
     float *dw = x->out[0].data, *parts = p.shares > 1 ? x->shared : dw;
+    if (by_tiles(x->op, &x->in[2].shape)) {
+        const op_conv_bf16_grad low = op_conv_bf16_grad_cut(&g, x->op->krn);
+        op_conv_bf16_grad_task(&low, x->in[1].data, x->in[0].data, dw, x->shared, phase, task,
+                               scratch);
+        return;
+    }
     if (op_winograd_grad_fits(&g, x->op->node, &x->in[2].shape, x->op->krn)) {
         const op_winograd_grad w = op_winograd_grad_cut(&g, x->op->krn);
         op_winograd_grad_task(&w, x->in[1].data, x->in[0].data, dw, x->shared, phase, task,
@@ -207,15 +220,7 @@ static void run_w(const op_exec *x, int phase, size_t task, void *scratch)
             image_into(&p, krn, x, i, group, col, c, i == img.from, scratch);
         return;
     }
-    size_t from, to;
-    op_part(whole, OP_CHUNK, task, &from, &to);
-    memcpy(dw + from, parts + from, (to - from) * sizeof *dw);
-    for (size_t s = 1; s < p.shares; s++) {
-        const float *restrict part = parts + s * whole;
-        float *restrict sum = dw;
-        for (size_t i = from; i < to; i++)
-            sum[i] += part[i];
-    }
+    op_sum_shares(dw, parts, whole, p.shares, task);
 }
 
 const op_def op_conv_grad_w = {.name = "ConvGradW",

@@ -1,5 +1,7 @@
 #include "ops/fc.h"
+#include "ops/gemm_bf16.h"
 #include "ops/product.h"
+#include "ops/round.h"
 #include "ops/util.h"
 #include "prelu/mem.h"
 #include <string.h>
@@ -158,11 +160,20 @@ typedef struct cut {
     bool in_place, padded;
 } cut;
 
+/* Training in bf16 by tiles: phase 0 rounds both operands. */
+static bool rounds(const op_instance *inst)
+{
+    return inst->round && !inst->packed && op_rounds_itself(inst->node, NULL, inst->krn);
+}
+
 /* A low-precision product is cut as the f32 product of its tile would be. */
 static krn_gemm tile_of(const op_instance *inst)
 {
     const packed *p = inst->packed;
+    const krn_gemm_bf16 *low = inst->krn->gemm_bf16;
     krn_gemm t = *inst->krn->gemm_f32;
+    if (rounds(inst)) /* rows that share panels, few products or many */
+        return (krn_gemm){.mr = low->mc, .nr = low->nr, .mc = low->mc, .kc = low->kc};
     if (p && p->low.kind)
         t = (krn_gemm){.mr = p->low.mr, .nr = p->low.nr, .mc = p->low.mc, .kc = p->low.kc};
     return t;
@@ -198,6 +209,21 @@ static bool spreads_c(const op_instance *inst, const op_tensor *in, int n_in, si
            (!is_row(&in[IN_C].shape, n) || prelu_node_float(inst->node, "beta", 1.0f) != 1.0f);
 }
 
+enum { LAY_ROWS = 64 }; /* of a, that a task of phase 0 rounds */
+
+/* Elements of a rounded panel of b. */
+static size_t low_panel(size_t nr, size_t k) { return op_bf16_depth(k) * nr; }
+
+static prelu_status low_shared(const dims *d, size_t panels, size_t nr, op_work *work,
+                               prelu_err *err)
+{
+    size_t rows, bytes;
+    PRELU_TRY(prelu_mul(d->m * sizeof(uint16_t), op_bf16_lda(op_bf16_depth(d->k)), &rows, err));
+    PRELU_TRY(prelu_mul(panels * sizeof(uint16_t), low_panel(nr, d->k), &bytes, err));
+    PRELU_TRY(prelu_add(bytes, rows, &bytes, err));
+    return prelu_add(work->shared, bytes, &work->shared, err);
+}
+
 static prelu_status prepare(const op_instance *inst, const op_tensor *in, const op_tensor *out,
                             op_work *work, prelu_err *err)
 {
@@ -210,17 +236,20 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     if (!product_dims(inst->node, &in[IN_A].shape, &in[IN_B].shape, &d))
         return prelu_fail(err, PRELU_E_FORMAT, "shapes of the product do not fit");
     const cut c = cut_product(&d, krn);
+    const bool low = rounds(inst);
     const bool first = packs_b(inst), c_too = spreads_c(inst, in, inst->node->n_in, d.n);
     int phase = 0;
-    if (first)
+    if (first && !low)
         PRELU_TRY(prelu_mul(c.panels * krn->nr, d.k, &floats, err));
     if (c_too)
         PRELU_TRY(prelu_mul(d.m, d.n, &spread, err));
     PRELU_TRY(prelu_mul(floats + spread, sizeof(float), &bytes, err));
     work->shared = bytes;
+    if (low)
+        PRELU_TRY(low_shared(&d, c.panels, krn->nr, work, err));
     if (first || c_too) {
         work->phases = 2;
-        work->tasks[0] = (first ? c.panels : 0) + (c_too ? 1 : 0);
+        work->tasks[0] = (first ? c.panels : 0) + (low ? op_parts(d.m, LAY_ROWS) : 0) + c_too;
         work->flops[0] = 4.0 * (double)krn->nr * (double)d.k;
         phase = 1;
     }
@@ -232,7 +261,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         work->scratch = (c.row_block * d.k + c.row_block * BLAS_COLS) * sizeof(float);
     else if (pk && pk->low.kind)
         work->scratch = op_fc_scratch(&pk->low, op_min(c.row_block, d.m)) * sizeof(float);
-    else if (!c.in_place)
+    else if (!low && !c.in_place)
         work->scratch = c.row_block * c.lda * sizeof(float);
     return PRELU_OK;
 }
@@ -311,17 +340,56 @@ static void block(const krn_gemm *krn, const dims *d, const cut *c, const float 
     }
 }
 
+/* A panel of b, or some rows of a behind all panels. */
+static void low_prepare(const op_exec *x, const dims *d, size_t n_panels, uint16_t *panels,
+                        size_t task)
+{
+    const krn_table *krn = x->op->krn;
+    const size_t nr = krn->gemm_bf16->nr, panel = low_panel(nr, d->k);
+    if (task < n_panels)
+        op_bf16_panel(panels + task * panel, krn, x->in[IN_B].data, d->tb, d->n, d->k, task * nr);
+    else
+        op_bf16_rows(panels + n_panels * panel, krn, x->in[IN_A].data, d->ta, d->m, d->k,
+                     op_cut(d->m, 1, op_parts(d->m, LAY_ROWS), task - n_panels));
+}
+
+static void low_block(const krn_gemm_bf16 *gemm, const dims *d, size_t n_panels,
+                      const uint16_t *panels, float *y, const krn_epilogue *ep, op_range row,
+                      op_range col)
+{
+    const size_t depth = op_bf16_depth(d->k), ld = op_bf16_lda(depth);
+    const uint16_t *rows = panels + n_panels * low_panel(gemm->nr, d->k) + row.from * ld;
+    for (size_t k0 = 0; k0 < depth; k0 += gemm->kc) {
+        const size_t part = op_min(gemm->kc, depth - k0);
+        gemm->run(&(krn_gemm_bf16_args){.m = row.to - row.from,
+                                        .n = col.to - col.from,
+                                        .k = part,
+                                        .a = rows + k0,
+                                        .a_rs = ld,
+                                        .b = panels + col.from * depth + k0 * gemm->nr,
+                                        .b_panel = gemm->nr * depth,
+                                        .c = y,
+                                        .ldc = d->n,
+                                        .accumulate = k0 > 0,
+                                        .ep = k0 + part == depth ? ep : NULL});
+    }
+}
+
 static void run(const op_exec *x, int phase, size_t task, void *scratch)
 {
     const krn_gemm tile = tile_of(x->op), *krn = &tile;
+    const bool low = rounds(x->op);
     const packed *p = x->op->packed;
     dims d;
     (void)product_dims(x->op->node, &x->in[IN_A].shape, &x->in[IN_B].shape, &d);
     const cut c = cut_product(&d, krn);
     const bool first = packs_b(x->op), c_too = spreads_c(x->op, x->in, x->n_in, d.n);
-    float *panels = x->shared, *full = panels + (first ? c.panels * krn->nr * d.k : 0);
+    float *panels = x->shared, *full = panels + (first && !low ? c.panels * krn->nr * d.k : 0);
+    uint16_t *rounded = (uint16_t *)(void *)(full + (c_too ? d.m * d.n : 0));
     if ((first || c_too) && phase == 0) {
-        if (first && task < c.panels)
+        if (low && task < c.panels + op_parts(d.m, LAY_ROWS))
+            low_prepare(x, &d, c.panels, rounded, task);
+        else if (!low && first && task < c.panels)
             pack_one(krn, &d, x->in[IN_B].data, prelu_node_float(x->op->node, "alpha", 1.0f),
                      panels, task);
         else
@@ -344,7 +412,9 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
     const bool plain = !ep.bias && !ep.residual && ep.act == KRN_ACT_NONE;
     const float *b = first ? panels : p->panels;
     float *y = (float *)x->out[0].data + row.from * d.n + col.from;
-    if (p && p->low.kind)
+    if (low)
+        low_block(x->op->krn->gemm_bf16, &d, c.panels, rounded, y, plain ? NULL : &ep, row, col);
+    else if (p && p->low.kind)
         op_fc_block(&p->low, x->in[IN_A].data, d.k, d.ta ? d.m : 0, row.from, row.to - row.from,
                     col.from, col.to - col.from, y, d.n, plain ? NULL : &ep, scratch);
     else if (c.padded)

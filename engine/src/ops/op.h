@@ -47,6 +47,8 @@ typedef struct op_instance {
     const char *algorithm;     /* static text for describe --plan; NULL = def->name */
     prelu_precision precision; /* asked of constant weights; AUTO never comes here */
     bool bf16;                 /* set by pack: input 0 may be bf16, and output 0 is written so */
+    bool round;                /* training in bf16: a product rounds its variable operands, if
+                                  op_rounds_itself; else they come rounded */
     uint64_t id;               /* stable per node: dropout's stream */
 } op_instance;
 

@@ -3,7 +3,23 @@
 #include "ops/util.h"
 #include <string.h>
 
-uint64_t op_round_operands(const prelu_graph *g, const prelu_node *n)
+bool op_rounds_itself(const prelu_node *n, const prelu_shape *w, const krn_table *krn)
+{
+    const int64_t *strides;
+    size_t len;
+    if (!krn->gemm_bf16->tiles)
+        return false;
+    if (strcmp(n->op, "Gemm") == 0 || strcmp(n->op, "MatMul") == 0)
+        return prelu_node_float(n, "alpha", 1.0f) == 1.0f;
+    if (!op_conv_bf16_fits(n, w))
+        return false;
+    if (strcmp(n->op, "Conv") == 0)
+        return true;
+    return op_ints(n, "strides", 2, 1, INT32_MAX, &strides, &len, NULL) == PRELU_OK &&
+           (!len || (strides[0] == 1 && strides[1] == 1));
+}
+
+uint64_t op_round_operands(const prelu_graph *g, const prelu_node *n, const krn_table *krn)
 {
     /* which input says the shape of the filters; -1: no convolution */
     static const struct {
@@ -14,7 +30,8 @@ uint64_t op_round_operands(const prelu_graph *g, const prelu_node *n)
         const int w = products[i].filters;
         if (strcmp(n->op, products[i].op) != 0)
             continue;
-        if (w >= 0 && !op_conv_bf16_fits(n, &g->values[n->in[w]].shape))
+        const prelu_shape *filters = &g->values[n->in[w < 0 ? 1 : w]].shape;
+        if ((w >= 0 && !op_conv_bf16_fits(n, filters)) || op_rounds_itself(n, filters, krn))
             return 0;
         return g->values[n->in[1]].is_constant ? 0 : 3; /* constants are rounded when packed */
     }
@@ -23,18 +40,9 @@ uint64_t op_round_operands(const prelu_graph *g, const prelu_node *n)
 
 static void run(const op_exec *x, int phase, size_t task, void *scratch)
 {
-    enum { PART = 1024 };
     const op_piece s = op_piece_of(x, task);
-    uint16_t low[PART];
     (void)phase, (void)scratch;
-    for (size_t at = 0; at < s.n; at += PART) {
-        const size_t n = s.n - at < PART ? s.n - at : PART;
-        x->op->krn->to_bf16(low, s.a + at, n);
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t bits = (uint32_t)low[i] << 16;
-            memcpy(&s.y[at + i], &bits, sizeof bits);
-        }
-    }
+    x->op->krn->round_bf16(s.y, s.a, s.n);
 }
 
 const op_def op_round_bf16 = {.name = "RoundBf16",

@@ -1,4 +1,5 @@
 #include "ops/util.h"
+#include <string.h>
 
 size_t op_parts(size_t count, size_t chunk)
 {
@@ -260,6 +261,19 @@ void op_work_elementwise(op_work *work, size_t count, double bytes)
     work->phases = 1;
     work->tasks[0] = op_parts(count, OP_CHUNK);
     work->flops[0] = 1 + bytes * (double)(count < OP_CHUNK ? count : OP_CHUNK);
+}
+
+void op_sum_shares(float *sum, const float *part, size_t n, size_t shares, size_t task)
+{
+    size_t from, to;
+    op_part(n, OP_CHUNK, task, &from, &to);
+    memcpy(sum + from, part + from, (to - from) * sizeof *sum);
+    for (size_t s = 1; s < shares; s++) {
+        const float *restrict more = part + s * n;
+        float *restrict all = sum;
+        for (size_t i = from; i < to; i++)
+            all[i] += more[i];
+    }
 }
 
 op_piece op_piece_of(const op_exec *x, size_t task)

@@ -86,6 +86,10 @@ bool op_broadcasts_to(const prelu_shape *small, const prelu_shape *big);
 /** Work of an element-wise op over `count` elements of `bytes` each (all operands together). */
 void op_work_elementwise(op_work *work, size_t count, double bytes);
 
+/** Part `task` (of op_parts by OP_CHUNK) of sum[i] = part[i] + part[n + i] + ..., `shares` of them,
+ *  in order. */
+void op_sum_shares(float *sum, const float *part, size_t n, size_t shares, size_t task);
+
 /** Part `task` of an element-wise op whose operands all have the output's shape. */
 typedef struct op_piece {
     float *y;
