@@ -1,4 +1,5 @@
 """prelu-train fit and eval: the real program on folders of pictures that the test draws."""
+import glob
 import json
 import os
 import pty
@@ -335,6 +336,23 @@ def test_a_run_folder_in_use_is_refused(data, tmp_path):
         p.terminate()
         p.communicate(timeout=60)
     assert p.returncode == 143
+
+
+def test_mean_picture(data, tmp_path):
+    """The mean of the centre views, as Pillow resizes them; dense testing stretches it."""
+    out, zeros, mean = tmp_path / "m.onnx", tmp_path / "zeros.npy", tmp_path / "mean.npy"
+    fit(data, out, "--epochs", 3, "--mean", "pixel")
+    views = [np.asarray(Image.open(p).resize((21, 18), Image.BILINEAR))[1:17, 2:18]
+             for p in glob.glob(f"{data}/train/*/*.jpg")]
+    np.save(zeros, np.zeros((1, 3, 16, 16), np.float32))
+    run("run", "--model", out, "--input", zeros, "--output", f"preprocess.sub={mean}")
+    want = np.mean(views, 0, np.float64).transpose(2, 0, 1)
+    assert want.std(axis=(1, 2)).min() > 1
+    np.testing.assert_allclose(-np.load(mean)[0], want, atol=1e-3)
+    p = run("eval", "--model", out, "--data", data, "--mode", "center,dense@24", "--json")
+    assert [r["images"] for r in json.loads(p.stdout)["results"]] == [40, 40]
+    assert "mean_image 1, not 0" in fit(data, out, "--epochs", 4, "--resume", expect=64).stderr
+    fit(data, tmp_path / "b.onnx", "--epochs", 1, "--mean", "pixel", "--init", out, expect=64)
 
 
 def test_init_starts_from_a_model(data, tmp_path):

@@ -91,11 +91,16 @@ static prelu_status parse_net(fit_options *o, const train_args *a, prelu_err *er
     o->freeze = train_text(a, "freeze", NULL);
     o->preprocess = train_text(a, "preprocess", NULL);
     o->whiten = train_flag(a, "whiten");
+    o->mean_image = !strcmp(train_text(a, "mean", "channel"), "pixel");
+    if (!o->mean_image && strcmp(train_text(a, "mean", "channel"), "channel") != 0)
+        return prelu_fail(err, PRELU_E_ARG, "--mean '%.20s' is none of: channel, pixel",
+                          train_text(a, "mean", ""));
     if (!o->init && (o->freeze || o->preprocess))
         return prelu_fail(err, PRELU_E_ARG, "--%s goes with --init",
                           o->freeze ? "freeze" : "preprocess");
-    if (o->init && o->whiten)
-        return prelu_fail(err, PRELU_E_ARG, "--whiten begins a network, --init goes on with one");
+    if (o->init && (o->whiten || o->mean_image))
+        return prelu_fail(err, PRELU_E_ARG, "--%s begins a network, --init goes on with one",
+                          o->whiten ? "whiten" : "mean");
     if (train_text(a, "arch", NULL) || !o->init) {
         PRELU_TRY(train_net_options(a, &o->net, err));
         o->net.dropout_set = train_text(a, "dropout", NULL) != NULL;
@@ -185,6 +190,7 @@ static const train_option options[] = {
     {"dropout", "F", "of a new network's fc layers (paper's nets 0.5, cifar 0.3, 0 = none)", false},
     {"weight-decay", "F", "of weights only, never of slopes (default 0.0005)", false},
     {"nesterov", NULL, "momentum looks ahead", false},
+    {"mean", "HOW", "subtracted: of each channel (default) or each pixel: a mean picture", false},
     {"whiten", NULL, "the first convolution starts as whitening filters of the data", false},
     {"label-smoothing", "F", "default 0", false},
     {"crop", "N", "side of a view (default: the network's)", false},

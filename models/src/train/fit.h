@@ -28,7 +28,7 @@ typedef struct fit_options {
     int64_t cache_mb;
     double colour;
     int patience; /* of the plateau schedule, epochs */
-    bool flip, alternate, nesterov, whiten, bf16, draft, quiet, resume;
+    bool flip, alternate, nesterov, whiten, mean_image, bf16, draft, quiet, resume;
 } fit_options;
 
 /** Where training stands; saved in the checkpoint with the sums of the epoch so far. */

@@ -112,11 +112,12 @@ static void put_recipe(FILE *out, const fit *f)
             "],\"warmup\":%g,\"momentum\":%g,\"weight_decay\":%g,\"label_smoothing\":%g,"
             "\"crop\":%d,\"resize\":%d,\"scale_min\":%d,\"scale_max\":%d,\"flip\":\"%s\","
             "\"nesterov\":%s,\"whiten\":%s,\"colour\":%g,\"patience\":%d,"
-            "\"translate\":%d,\"cutout\":%d,\"draft\":%s,",
+            "\"translate\":%d,\"cutout\":%d,\"draft\":%s,"
+            "\"mean\":\"%s\",",
             o->warmup, o->momentum, o->weight_decay, o->label_smoothing, o->crop, o->resize,
             o->scale_min, o->scale_max, flip_name(o), o->nesterov ? "true" : "false",
             o->whiten ? "true" : "false", o->colour, o->patience, o->translate, o->cutout,
-            f->model->preprocess.draft ? "true" : "false");
+            f->model->preprocess.draft ? "true" : "false", o->mean_image ? "pixel" : "channel");
     if (o->net.dropout_set)
         fprintf(out, "\"dropout\":%g,", o->net.dropout);
     fprintf(out, "\"data_sha256\":\"%s\",\"train_pictures\":%zu,\"val_pictures\":%zu", f->digest,
@@ -155,10 +156,12 @@ static void put_fingerprint(FILE *out, const fit *f)
     const fit_options *o = &f->o;
     fprintf(out,
             "arch %s\nclasses %d\nwidth %g\nactivation %s\nprecision %s\nseed %llu\nbatch %lld\n"
-            "crop %d\ndata %s\npictures %zu\ntranslate %d\ncutout %d\ndraft %d\n",
+            "crop %d\ndata %s\npictures %zu\ntranslate %d\ncutout %d\ndraft %d\n"
+            "mean_image %d\n",
             arch_of(f), f->model->classes, o->net.width, activation_name(o->net.activation),
             precision_name(o), (unsigned long long)o->net.seed, (long long)o->batch, o->crop,
-            f->digest, f->train->n_pictures, o->translate, o->cutout, f->model->preprocess.draft);
+            f->digest, f->train->n_pictures, o->translate, o->cutout, f->model->preprocess.draft,
+            o->mean_image);
 }
 
 static prelu_status position_text(const fit *f, char **out, prelu_err *err)

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "dist.h"
 #include "fit.h"
+#include "mean_image.h"
 #include "model_private.h"
 #include "transfer.h"
 #include "whiten.h"
@@ -135,6 +136,9 @@ static prelu_status set_geometry(fit *f, prelu_err *err)
         o->scale_min = is_small ? p->crop : p->resize;
     if (!o->scale_max)
         o->scale_max = is_small ? p->crop * 5 / 4 : 2 * p->resize;
+    if (o->mean_image)
+        PRELU_TRY(mdl_mean_image(f->model->graph, f->train, p->resize, p->crop, STATISTICS_SAMPLE,
+                                 f->pool, err));
     return PRELU_OK;
 }
 
