@@ -7,6 +7,8 @@
 
 /* A run shorter than this ends as soon as whoever would interrupt it could begin; nanoseconds. */
 #define LENGTHY 3e6
+/* One longer than this gets less of the time when there are others. */
+#define LONG 20e6
 
 /* ---- sessions ---- */
 
@@ -89,6 +91,7 @@ void srv_batch_begin(srv_batch *b, size_t n)
     b->at = 0;
     b->ran = 0;
     b->lengthy = cost > LENGTHY;
+    b->weight = cost > LONG ? 1 : 4;
 }
 
 /* What a batch comes to. */

@@ -94,6 +94,7 @@ static srv_batch *gather(srv_workers *w, rule_ctx *c)
     b->next = w->batches;
     w->batches = b;
     w->running[b->dense]++;
+    w->weights += b->weight;
     return b;
 }
 
@@ -134,21 +135,22 @@ static srv_batch *next_batch(srv_workers *w, bool *brief)
     return b;
 }
 
-/* Virtual time passes as fast as each batch that runs gets time: so one that comes waits for none,
- * and many that come do not keep a long one waiting for ever. */
+/* Virtual time passes as fast as the batches that run get time by their weights: so a short one
+ * that comes hardly waits, and many that come do not keep a long one waiting for ever. */
 static void batch_stepped(srv_batch *b, bool over, int64_t took)
 {
     srv_workers *w = b->w;
     pthread_mutex_lock(&w->lock);
     b->stepping = false;
-    b->got += (double)took;
-    w->now += (double)took / (w->running[0] + w->running[1]);
+    b->got += (double)took / b->weight;
+    w->now += (double)took / w->weights;
     if (over) {
         srv_batch **link = &w->batches;
         while (*link != b)
             link = &(*link)->next;
         *link = b->next;
         w->running[b->dense]--;
+        w->weights = w->batches ? w->weights - b->weight : 0;
         b->next = w->free;
         w->free = b;
     }

@@ -12,7 +12,8 @@ enum { SRV_MAX_BATCH_RUNS = 1024 };
 typedef struct srv_batch {
     struct srv_batch *next; /* of all of them, or of the free ones */
     srv_workers *w;
-    double got; /* time on a thread, in the scheduler's virtual time; nanoseconds */
+    double got; /* time on a thread by its weight, in the scheduler's virtual time; nanoseconds */
+    double weight; /* short ones get more of the time that several want */
     bool stepping;
     bool lengthy;     /* worth interrupting */
     atomic_bool stop; /* somebody else may have something better to do */
@@ -43,6 +44,7 @@ struct srv_workers {
     double now;                /* virtual time of batches */
     int turns;                 /* threads that step batches, or are about to */
     int running[2];            /* batches of views; of whole pictures */
+    double weights;            /* of all batches */
     /* Not: */
     atomic_size_t unbegun; /* prepare jobs in the pool's queue */
     atomic_size_t active;

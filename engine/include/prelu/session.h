@@ -38,7 +38,7 @@ void prelu_session_seed(prelu_session *s, uint64_t seed);
 
 /** When a step ends before its run does. Where, and how often, changes no bit of the results. */
 typedef struct prelu_pause {
-    bool brief;              /* after a few milliseconds' work of each thread */
+    bool brief;              /* after a millisecond's work or so of each thread */
     const atomic_bool *stop; /* once it is set, within the time of a task, which is a small part of
                                 a layer's work; NULL = never */
 } prelu_pause;
