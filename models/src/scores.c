@@ -49,14 +49,20 @@ static prelu_status place_rows(prelu_passes *p, const prelu_plan *plan, prelu_er
     return PRELU_OK;
 }
 
-/* The first view that has not run, and others of its size. @return false when there is none. */
-static bool pick_views(prelu_passes *p)
+static bool all_done(const prelu_passes *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->done[i])
+            return false;
+    return true;
+}
+
+/* The first view that has not run, of which there is one, and others of its size. */
+static void pick_views(prelu_passes *p)
 {
     size_t i = 0;
-    while (i < p->n && p->done[i])
+    while (p->done[i])
         i++;
-    if (i == p->n)
-        return false;
     const prelu_view *v = &p->views[i];
     size_t most = PRELU_PASS_PIXELS / ((size_t)v->width * (size_t)v->height);
     most = most < 1 ? 1 : most > PASS_VIEWS ? PASS_VIEWS : most;
@@ -66,7 +72,6 @@ static bool pick_views(prelu_passes *p)
             p->pick[p->n_now] = i;
             p->now[p->n_now++] = p->views[i];
         }
-    return true;
 }
 
 static prelu_status begin_pass(prelu_passes *p, prelu_err *err)
@@ -138,21 +143,21 @@ prelu_status prelu_passes_create(prelu_passes **out, prelu_session *s, const pre
 /* A brief step ends with its pass at the latest. */
 prelu_status prelu_passes_step(prelu_passes *p, prelu_pause pause, bool *done, prelu_err *err)
 {
-    *done = false;
-    do {
+    *done = all_done(p) && p->n_now == 0;
+    while (!*done) {
         bool passed;
         if (p->n_now == 0) {
-            if (!pick_views(p)) {
-                *done = true;
-                return PRELU_OK;
-            }
+            pick_views(p);
             PRELU_TRY(begin_pass(p, err));
         }
         PRELU_TRY(prelu_session_step(p->session, pause, &passed, err));
         if (!passed)
             return PRELU_OK;
         PRELU_TRY(end_pass(p, err));
-    } while (!pause.brief);
+        *done = all_done(p);
+        if (pause.brief)
+            break;
+    }
     return PRELU_OK;
 }
 

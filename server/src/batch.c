@@ -6,9 +6,7 @@
 #include <string.h>
 
 /* A run shorter than this ends as soon as whoever would interrupt it could begin; nanoseconds. */
-#define LENGTHY 3e6
-/* One longer than this gets less of the time when there are others. */
-#define LONG 20e6
+#define LENGTHY 1e6
 
 /* ---- sessions ---- */
 
@@ -83,15 +81,18 @@ static bool grow(void **block, size_t *cap, size_t n, size_t size)
 void srv_batch_begin(srv_batch *b, size_t n)
 {
     double cost = 0;
-    for (size_t i = 0; i < n; i++)
+    size_t units = 0;
+    for (size_t i = 0; i < n; i++) {
         cost += b->runs[i]->work.cost;
+        units += b->runs[i]->work.units;
+    }
     b->model = b->runs[0]->model;
     b->dense = b->runs[0]->test.dense != NULL;
     b->n = b->count = n;
     b->at = 0;
     b->ran = 0;
     b->lengthy = cost > LENGTHY;
-    b->weight = cost > LONG ? 1 : 4;
+    b->weight = fmin(fmax(32.0 / (double)units, 1), 8);
 }
 
 /* What a batch comes to. */

@@ -121,10 +121,11 @@ static srv_batch *next_batch(srv_workers *w, bool *brief)
     int others;
     pthread_mutex_lock(&w->lock);
     srv_batch *b = choose(w, &c, &others);
-    *brief = others > 0;
     if (b) {
         b->stepping = true;
         atomic_store(&b->stop, false);
+        /* whoever comes after this look sets `stop` */
+        *brief = others > 0 || atomic_load(&w->unbegun) > 0;
         w->now = fmax(w->now, b->got);
     } else {
         w->turns--;

@@ -150,7 +150,7 @@ PRELU_MUST_CHECK prelu_status prelu_passes_create(prelu_passes **out, prelu_sess
                                                   const prelu_view *views, size_t n,
                                                   prelu_average average, int classes, float *scores,
                                                   size_t rows, prelu_err *err);
-/** As prelu_session_step; what is measured and laid out for a new size is not interrupted. */
+/** As prelu_session_step, until *done; the layout for a new size is not interrupted. */
 PRELU_MUST_CHECK prelu_status prelu_passes_step(prelu_passes *p, prelu_pause pause, bool *done,
                                                 prelu_err *err);
 void prelu_passes_destroy(prelu_passes **p);
