@@ -4,6 +4,7 @@
 #include "dist.h"
 #include "figures.h"
 #include "fit.h"
+#include "layers.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include <math.h>
@@ -31,11 +32,6 @@ typedef struct probe {
 static bool is_layer(const prelu_node *n)
 {
     return !strcmp(n->op, "Conv") || !strcmp(n->op, "Gemm");
-}
-
-static bool is_activation(const prelu_node *n)
-{
-    return !strcmp(n->op, "PRelu") || !strcmp(n->op, "Relu") || !strcmp(n->op, "LeakyRelu");
 }
 
 /* Batch normalization takes the batch's own statistics, as it does in training. */
@@ -103,7 +99,7 @@ static prelu_status add_gradients(probe *p, prelu_err *err)
             return prelu_fail(err, PRELU_E_UNSUPPORTED, "the loss does not depend on %.80s",
                               net->nodes[p->nodes[i]].name);
     for (int i = 0; i < net->n_nodes; i++)
-        if (is_activation(&net->nodes[i])) {
+        if (train_is_activation(&net->nodes[i])) {
             p->nodes[p->n_layers + p->n_activations] = i;
             p->outputs[2 * p->n_layers + p->n_activations++] = p->map[net->nodes[i].out[0]];
         }
@@ -172,36 +168,25 @@ static void moments(const probe *p, int output, double *mean, double *deviation)
 /* The slopes of a PReLU: mean, least, greatest. */
 static bool slopes_of(const fit *f, const prelu_node *n, double s[3])
 {
-    const prelu_value_info *info;
-    size_t count = 0;
-    if (strcmp(n->op, "PRelu") != 0 || n->n_in < 2)
-        return false;
-    info = &f->model->graph->values[n->in[1]];
-    if (!info->is_constant || info->dtype != PRELU_F32 ||
-        prelu_shape_count(&info->shape, &count, NULL) || !count)
+    const size_t count = train_slope_count(f->model->graph, n);
+    if (strcmp(n->op, "PRelu") != 0 || !count)
         return false;
     s[0] = 0;
     s[1] = INFINITY;
     s[2] = -INFINITY;
     for (size_t i = 0; i < count; i++) {
-        float a;
-        memcpy(&a, (const char *)info->data + i * sizeof a, sizeof a);
-        s[0] += (double)a / (double)count;
-        s[1] = fmin(s[1], (double)a);
-        s[2] = fmax(s[2], (double)a);
+        const double a = (double)train_slope_at(f->model->graph, n, i);
+        s[0] += a / (double)count;
+        s[1] = fmin(s[1], a);
+        s[2] = fmax(s[2], a);
     }
     return true;
 }
 
-/* "conv1.prelu" is logged as conv1, so that nets with other activations can be compared. */
-static void put_activation(FILE *out, const char *name)
+static void put_activation(FILE *out, const prelu_node *n)
 {
     char layer[256];
-    const char *dot = strrchr(name, '.');
-    const bool known =
-        dot && (!strcmp(dot, ".prelu") || !strcmp(dot, ".relu") || !strcmp(dot, ".lrelu"));
-    snprintf(layer, sizeof layer, "%.*s", (int)(known ? dot - name : 255), name);
-    train_json_text(out, layer);
+    train_json_text(out, train_activation_layer(n, layer, sizeof layer));
 }
 
 static void put_slopes(FILE *out, const fit *f)
@@ -214,7 +199,7 @@ static void put_slopes(FILE *out, const fit *f)
         if (!slopes_of(f, &g->nodes[i], s))
             continue;
         fprintf(out, "%s{\"layer\":", comma);
-        put_activation(out, g->nodes[i].name);
+        put_activation(out, &g->nodes[i]);
         fprintf(out, ",\"mean\":%.6g,\"min\":%.6g,\"max\":%.6g}", s[0], s[1], s[2]);
         comma = ",";
     }
@@ -238,7 +223,7 @@ static void put_signals(FILE *out, const probe *p)
     for (int i = 0; i < p->n_activations; i++) {
         moments(p, 2 * p->n_layers + i, &mean, &forward);
         fputs(i ? ",{\"layer\":" : "{\"layer\":", out);
-        put_activation(out, net->nodes[p->nodes[p->n_layers + i]].name);
+        put_activation(out, &net->nodes[p->nodes[p->n_layers + i]]);
         fprintf(out, ",\"mean\":%.6g}", mean);
     }
     fputs("]", out);
