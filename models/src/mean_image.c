@@ -11,7 +11,8 @@ typedef struct averaging {
     size_t sample, first; /* pictures in all; the first one in memory */
     size_t n;             /* of them in memory, at most AT_ONCE */
     prelu_image whole[AT_ONCE];
-    prelu_view view[AT_ONCE]; /* width 0: not readable */
+    prelu_view view[AT_ONCE];
+    prelu_status st[AT_ONCE]; /* a picture that is not OK is left out */
     uint32_t *sum;            /* (crop,crop,3): whole numbers, so their order is of no account */
 } averaging;
 
@@ -35,8 +36,7 @@ static void cut_task(void *ctx, size_t i, int worker)
 {
     averaging *a = ctx;
     (void)worker;
-    if (cut(a, i))
-        a->view[i].width = 0;
+    a->st[i] = cut(a, i);
 }
 
 /* A task: a row of all views. */
@@ -47,27 +47,30 @@ static void add_task(void *ctx, size_t y, int worker)
     uint32_t *sum = a->sum + y * row;
     (void)worker;
     for (size_t i = 0; i < a->n; i++) {
+        if (a->st[i])
+            continue;
         const uint8_t *from = a->view[i].data + y * a->view[i].stride;
-        for (size_t x = 0; x < row && a->view[i].width; x++)
+        for (size_t x = 0; x < row; x++)
             sum[x] += from[x];
     }
 }
 
-/* @return how many pictures were added. */
-static size_t add_all(averaging *a, prelu_pool *pool)
+/* @param good  how many pictures were added. */
+static prelu_status add_all(averaging *a, prelu_pool *pool, size_t *good)
 {
-    size_t good = 0;
-    for (; a->first < a->sample; a->first += a->n) {
+    bool full = false;
+    for (; a->first < a->sample && !full; a->first += a->n) {
         const size_t left = a->sample - a->first;
         a->n = left < AT_ONCE ? left : AT_ONCE;
         prelu_pool_run(pool, a->n, cut_task, a);
         prelu_pool_run(pool, (size_t)a->crop, add_task, a);
         for (size_t i = 0; i < a->n; i++) {
-            good += a->view[i].width != 0;
+            *good += !a->st[i];
+            full = full || a->st[i] == PRELU_E_NOMEM;
             prelu_image_deinit(&a->whole[i]);
         }
     }
-    return good;
+    return full ? PRELU_E_NOMEM : PRELU_OK;
 }
 
 prelu_status mdl_mean_image(prelu_graph *g, const mdl_dataset *d, int resize, int crop,
@@ -77,14 +80,16 @@ prelu_status mdl_mean_image(prelu_graph *g, const mdl_dataset *d, int resize, in
     const prelu_shape shape = {4, {1, 3, crop, crop}};
     const size_t pixels = (size_t)crop * (size_t)crop;
     averaging a = {.d = d, .resize = resize, .crop = crop};
+    size_t good = 0;
     a.sample = sample < d->n_pictures ? sample : d->n_pictures;
     if (v == PRELU_NONE || !g->values[v].is_constant)
         return prelu_fail(err, PRELU_E_ARG, "mean image: the network subtracts none");
     PRELU_TRY(prelu_graph_set_zero(g, v, &shape, err));
     a.sum = prelu_calloc(pixels, 3 * sizeof *a.sum);
-    if (!a.sum)
+    if (!a.sum || add_all(&a, pool, &good)) {
+        prelu_free(a.sum);
         return prelu_fail(err, PRELU_E_NOMEM, "mean image of %d x %d", crop, crop);
-    const size_t good = add_all(&a, pool);
+    }
     float *mean = (float *)g->values[v].data;
     for (size_t i = 0; i < 3 * pixels && good; i++)
         mean[i % 3 * pixels + i / 3] = (float)((double)a.sum[i] / (double)good);
