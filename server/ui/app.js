@@ -4,7 +4,7 @@ const byId = (id) => document.getElementById(id);
 const results = byId('results');
 const MOST_AT_ONCE = 4;
 let last = []; // the files shown, newest request first
-let round = 0; // a newer choice makes answers of older ones void
+let round = new AbortController(); // a newer choice ends the requests of older ones
 
 function mode() {
   return document.querySelector('input[name=mode]:checked').value;
@@ -41,7 +41,7 @@ function makeCard(file) {
   const image = card.querySelector('img');
   const url = URL.createObjectURL(file);
   image.addEventListener('load', () => {
-    card.classList.toggle('small', Math.max(image.naturalWidth, image.naturalHeight) < 100);
+    image.classList.toggle('small', Math.max(image.naturalWidth, image.naturalHeight) < 100);
     URL.revokeObjectURL(url);
   });
   image.addEventListener('error', () => URL.revokeObjectURL(url));
@@ -57,6 +57,32 @@ function showFailure(card, text) {
   p.className = 'failed';
   p.textContent = text;
   card.querySelector('.bars').replaceWith(p);
+  card.querySelector('.timing').textContent = '';
+}
+
+// Where the time went: a bar of the parts, and their numbers.
+function showTiming(card, answer) {
+  const t = answer.timing_ms;
+  const ms = (v) => v.toFixed(v < 10 ? 2 : 0);
+  const split = card.querySelector('.split');
+  const timing = card.querySelector('.timing');
+  timing.textContent = '';
+  for (const part of ['decode', 'prepare', 'queue', 'infer']) {
+    const bar = document.createElement('span');
+    const dot = document.createElement('span');
+    const text = document.createElement('span');
+    bar.className = part;
+    bar.style.flexGrow = t[part];
+    split.append(bar);
+    dot.className = `dot ${part}`;
+    text.className = 'part';
+    text.append(dot, `${part} ${ms(t[part])} ms`);
+    timing.append(text, ' ');
+  }
+  split.hidden = false;
+  const views = `${answer.views} view${answer.views === 1 ? '' : 's'}`;
+  timing.append(document.createElement('br'), `${ms(t.total)} ms in all; ${answer.model}, ` +
+    `${answer.image.width} × ${answer.image.height}, ${answer.mode}, ${views}`);
 }
 
 function showAnswer(card, answer, note) {
@@ -79,13 +105,7 @@ function showAnswer(card, answer, note) {
     li.append(label, track, score);
     list.append(li);
   }
-  const t = answer.timing_ms;
-  const ms = (v) => v.toFixed(v < 10 ? 2 : 0);
-  card.querySelector('.timing').textContent =
-    `${answer.model}, ${answer.image.width} × ${answer.image.height}, ` +
-    `${answer.views} view${answer.views === 1 ? '' : 's'}: ` +
-    `decode ${ms(t.decode)} + prepare ${ms(t.prepare)} + queue ${ms(t.queue)} + ` +
-    `infer ${ms(t.infer)}, ${ms(t.total)} ms in all`;
+  showTiming(card, answer);
   card.querySelector('.note').textContent = note;
 }
 
@@ -129,10 +149,9 @@ async function classify(file, mine) {
     const { blob, note } = await asJpeg(file);
     const windows = mode() === 'dense' || mode() === 'multiscale';
     const reply = await fetch(`/classify?mode=${mode()}${windows ? '&heatmap=top1' : ''}`, {
-      method: 'POST', body: blob, headers: { 'Content-Type': 'image/jpeg' },
+      method: 'POST', body: blob, headers: { 'Content-Type': 'image/jpeg' }, signal: mine.signal,
     });
     const answer = await reply.json();
-    if (mine !== round) return;
     if (!reply.ok) {
       showFailure(card, answer.error);
       return;
@@ -140,21 +159,29 @@ async function classify(file, mine) {
     showAnswer(card, answer, note);
     if (answer.heatmap) await showHeat(card, blob, answer.heatmap);
   } catch (e) {
-    if (mine === round) showFailure(card, e.message || String(e));
+    if (!mine.signal.aborted) showFailure(card, e.message || String(e));
   }
 }
 
+// A word for a POSIX shell.
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 async function show(files) {
-  const mine = ++round;
+  round.abort();
+  const mine = round = new AbortController();
   last = files;
   results.replaceChildren();
+  results.classList.toggle('several', files.length > 1);
   say(files.length ? '' : 'There was no picture in that.');
   byId('shell').hidden = files.length === 0;
+  const name = files.length ? quoted(`@${files[0].name || 'picture.jpg'}`) : '';
   byId('curl').textContent =
-    `curl --data-binary @picture.jpg '${location.origin}/classify?mode=${mode()}'`;
+    `curl --data-binary ${name} ${quoted(`${location.origin}/classify?mode=${mode()}`)}`;
   const waiting = [...files];
   const worker = async () => {
-    while (waiting.length && mine === round) await classify(waiting.shift(), mine);
+    while (waiting.length && !mine.signal.aborted) await classify(waiting.shift(), mine);
   };
   await Promise.all(Array.from({ length: MOST_AT_ONCE }, worker));
 }
@@ -189,9 +216,14 @@ document.addEventListener('paste', (e) => {
   if (e.clipboardData.files.length) take(e.clipboardData.files);
 });
 byId('copy').addEventListener('click', async () => {
-  await navigator.clipboard.writeText(byId('curl').textContent);
-  byId('copy').textContent = 'Copied';
-  setTimeout(() => { byId('copy').textContent = 'Copy'; }, 1500);
+  try { // absent or refused where the page came neither over HTTPS nor from this machine
+    await navigator.clipboard.writeText(byId('curl').textContent);
+    byId('copy').textContent = 'Copied';
+  } catch {
+    getSelection().selectAllChildren(byId('curl'));
+    byId('copy').textContent = 'Selected: press Ctrl+C';
+  }
+  setTimeout(() => { byId('copy').textContent = 'Copy'; }, 2500);
 });
 
 fetch('/readyz').then(
