@@ -65,6 +65,13 @@ PRELU_MUST_CHECK prelu_status srv_request_test(request *r, const srv_query *q, p
 PRELU_MUST_CHECK prelu_status srv_request_top_k(request *r, const srv_query *q, prelu_err *err);
 /** Make n tasks of what is known; the door then fills in jpeg and len, or tensor. */
 PRELU_MUST_CHECK prelu_status srv_request_tasks(request *r, size_t n, prelu_err *err);
+/** What /classify takes of a query. */
+PRELU_MUST_CHECK prelu_status srv_request_query(request *r, const srv_query *q,
+                                                const srv_request_info *info, prelu_err *err);
+/** A body of one picture, or of several as multipart/form-data. */
+PRELU_MUST_CHECK prelu_status srv_request_pictures(request *r, prelu_err *err);
+/** One result, or a list of results and errors (results.c). */
+void srv_results_write(request *r, srv_reply *reply, double total_ms);
 /** If any picture failed, the reply that says so. */
 bool srv_request_failed(request *r, srv_reply *reply);
 #endif

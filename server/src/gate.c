@@ -51,8 +51,12 @@ void srv_gate_header(srv_gate *g, const char *name, size_t name_len, const char 
         if (!is(value, value_len, "chunked"))
             g->not_chunked = true;
     } else if (is(name, name_len, "Content-Encoding")) {
-        if (!is(value, value_len, "identity"))
+        if (is(value, value_len, "identity"))
+            return;
+        if (g->deflated || !(is(value, value_len, "gzip") || is(value, value_len, "x-gzip") ||
+                             is(value, value_len, "deflate")))
             g->encoded = true;
+        g->deflated = true;
     }
 }
 
@@ -77,6 +81,6 @@ prelu_status srv_gate_verdict(const srv_gate *g, bool http_1_0, prelu_err *err)
         return prelu_fail(err, PRELU_E_FORMAT, "%s", why);
     if (g->encoded)
         return prelu_fail(err, PRELU_E_UNSUPPORTED,
-                          "a Content-Encoding is not accepted; send the bytes as they are");
+                          "a Content-Encoding other than gzip or deflate");
     return PRELU_OK;
 }

@@ -10,7 +10,8 @@ typedef struct srv_gate {
     int hosts, lengths, encodings;
     bool bad_length;  /* not a number, or above 2^63 - 1 */
     bool not_chunked; /* a transfer coding other than exactly "chunked" */
-    bool encoded;     /* Content-Encoding other than identity */
+    bool deflated;    /* Content-Encoding gzip or deflate */
+    bool encoded;     /* another one, or several */
     uint64_t length;  /* Content-Length */
 } srv_gate;
 

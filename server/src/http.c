@@ -2,6 +2,7 @@
 #include "http.h"
 #include "acceptor.h"
 #include "gate.h"
+#include "inflate.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "text.h"
@@ -79,6 +80,7 @@ struct srv_exchange {
     bool too_long; /* of the URI */
     bool raw;      /* the reply was written by us: nothing may follow */
     srv_gate gate;
+    srv_inflate *inflate; /* of a compressed body; NULL */
     unsigned char *body;
     size_t len, cap, most, discarded;
     srv_reply reply;
@@ -538,6 +540,48 @@ static bool body_grow(srv_exchange *x, size_t more)
     return true;
 }
 
+/* body_store says no by false, and how in `refused`. */
+typedef struct storing {
+    srv_exchange *x;
+    enum MHD_Result refused;
+} storing;
+
+static bool body_store(void *ctx, const void *data, size_t len)
+{
+    storing *s = ctx;
+    srv_exchange *x = s->x;
+    if (len > x->most - x->len) {
+        s->refused = refuse_size(x, false);
+        return false;
+    }
+    if (!body_grow(x, len)) {
+        srv_reply_header(&x->reply, "Retry-After", "1");
+        s->refused = refuse_with(x, false, 503, "out_of_memory",
+                                 "too many request bodies are in memory, try again later");
+        return false;
+    }
+    memcpy(x->body + x->len, data, len);
+    x->len += len;
+    return true;
+}
+
+static enum MHD_Result refuse_failure(srv_exchange *x, const prelu_err *err)
+{
+    srv_reply_deinit(&x->reply);
+    srv_reply_failure(&x->reply, err, SRV_OF_REQUEST, x->id);
+    return refuse(x, false);
+}
+
+static enum MHD_Result body_inflate(srv_exchange *x, const char *data, size_t len)
+{
+    storing s = {x, MHD_YES};
+    prelu_err err = {0};
+    prelu_status st = x->inflate ? PRELU_OK : srv_inflate_create(&x->inflate, &err);
+    if (!st)
+        st = srv_inflate_feed(x->inflate, data, len, body_store, &s, &err);
+    return st == PRELU_OK || st == PRELU_E_CANCELLED ? s.refused : refuse_failure(x, &err);
+}
+
 static enum MHD_Result body_piece(srv_exchange *x, const char *data, size_t len)
 {
     if (x->step == STEP_DISCARDING || x->most == 0) {
@@ -548,23 +592,23 @@ static enum MHD_Result body_piece(srv_exchange *x, const char *data, size_t len)
             return refuse_with(x, false, 413, "body_too_large", "no body is expected here");
         return MHD_YES;
     }
-    if (len > x->most - x->len)
-        return refuse_size(x, false);
-    if (!body_grow(x, len)) {
-        srv_reply_header(&x->reply, "Retry-After", "1");
-        return refuse_with(x, false, 503, "out_of_memory",
-                           "too many request bodies are in memory, try again later");
-    }
-    memcpy(x->body + x->len, data, len);
-    x->len += len;
-    return MHD_YES;
+    if (x->gate.deflated)
+        return body_inflate(x, data, len);
+    storing s = {x, MHD_YES};
+    (void)body_store(&s, data, len);
+    return s.refused;
 }
 
 static enum MHD_Result body_end(srv_exchange *x)
 {
+    prelu_err err = {0};
     srv_http *h = x->http;
     if (x->step == STEP_DISCARDING)
         return x->raw ? MHD_NO : queue_reply(x);
+    if (x->inflate && srv_inflate_finish(x->inflate, &err)) {
+        srv_reply_failure(&x->reply, &err, SRV_OF_REQUEST, x->id);
+        return queue_reply(x);
+    }
     conn_phase(x->conn, PHASE_REPLY, reply_time); /* unless it is deferred */
     x->info.received = srv_now();
     x->info.body = x->body;
@@ -623,6 +667,7 @@ static void completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     h->opt.handler.finished(h->opt.handler.ctx, x, &o);
     atomic_fetch_sub(&h->buffered, x->cap);
     atomic_fetch_sub(&h->active, 1);
+    srv_inflate_destroy(&x->inflate);
     prelu_free(x->body);
     prelu_free(x->uri);
     srv_reply_deinit(&x->reply);

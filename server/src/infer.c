@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_JSON = 4 << 20, MAX_ID = 256 };
+enum { MAX_ID = 256 };
 
 typedef struct infer {
     size_t json_len; /* of the body; the rest is binary */
+    bool tested;     /* the request says how its pictures are to be tested */
     bool raw;        /* all of the body is the only input */
     char id[MAX_ID + 1];
     bool binary; /* the output goes out as bytes */
@@ -90,6 +91,7 @@ static prelu_status read_parameters(request *r, srv_json *o, prelu_err *err)
     }
     if (srv_json_bool(srv_json_get(o, "binary_data_output"), &binary))
         in->binary = binary;
+    in->tested = q.n > 0;
     return q.n ? srv_request_test(r, &q, err) : PRELU_OK;
 }
 
@@ -203,9 +205,9 @@ static prelu_status read_json(tensor *t, request *r, srv_json_cut *cut, prelu_er
         return prelu_fail(err, PRELU_E_FORMAT,
                           "Inference-Header-Content-Length is %zu, the body %zu bytes",
                           in->json_len, r->body_len);
-    if (in->json_len > MAX_JSON)
+    if (in->json_len > SRV_MAX_JSON)
         return prelu_fail(err, PRELU_E_LIMIT, "%zu bytes of JSON; limit %d", in->json_len,
-                          MAX_JSON);
+                          SRV_MAX_JSON);
     char *tree = prelu_alloc(in->json_len + 1);
     if (!tree)
         return prelu_fail(err, PRELU_E_NOMEM, "%zu bytes of JSON", in->json_len);
@@ -257,7 +259,10 @@ static prelu_status take_pictures(request *r, const tensor *t, prelu_err *err)
 
 static prelu_status take_floats(request *r, const tensor *t, prelu_err *err)
 {
+    const srv_query center = {.n = 1, .key = {"mode"}, .value = {"center"}};
     const size_t one = t->count / t->n, bytes = t->count * sizeof(float);
+    if (!((const infer *)r->extra)->tested)
+        PRELU_TRY(srv_request_test(r, &center, err));
     if (r->tests[0].mode != PRELU_MODE_CENTER || r->budget_ms > 0 || r->entry->n > 1)
         return bad(err, "FP32 is for one model in mode center: other modes and ensembles need "
                         "pictures (BYTES)");

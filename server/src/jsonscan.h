@@ -5,6 +5,7 @@
 /** What is done to JSON of a client before a tree is made of it: depth and number of values are
  *  bounded, and the arrays of tensors, which may be long, are taken out and read as they stand. */
 enum { SRV_JSON_DEPTH = 64, SRV_JSON_VALUES = 65536, SRV_JSON_ARRAYS = 8, SRV_JSON_RANK = 8 };
+enum { SRV_MAX_JSON = 4 << 20 }; /* bytes of JSON in a body */
 
 typedef struct srv_json_cut {
     size_t n;

@@ -7,6 +7,9 @@
 
 /** POST /classify. The query is checked before the body is read: fills *reply to refuse. */
 void srv_classify_headers(srv_app *app, srv_exchange *x, srv_reply *reply);
+/** POST /embed, POST / as Hugging Face's clients do; as the others. */
+void srv_embed_headers(srv_app *app, srv_exchange *x, srv_reply *reply);
+void srv_hf_headers(srv_app *app, srv_exchange *x, srv_reply *reply);
 /** The body is there. */
 void srv_request_body(srv_app *app, srv_exchange *x);
 /** Its client has left: drop what has not begun. */

@@ -14,7 +14,7 @@ typedef struct route {
     const char *asset, *content_type; /* of a file that is served as it is */
     /** Fills the reply at once. */
     void (*answer)(srv_app *app, const srv_request_info *info, srv_reply *reply);
-    /** Or these, for what has a body and takes time. */
+    /** Or these, for what is posted and takes time. */
     void (*headers)(srv_app *app, srv_exchange *x, srv_reply *reply);
     void (*request)(srv_app *app, srv_exchange *x);
     void (*left)(srv_app *app, srv_exchange *x);
@@ -129,10 +129,20 @@ static const route table[] = {
      .request = srv_request_body,
      .left = srv_request_left,
      .finished = srv_request_finished},
+    {.path = "/embed",
+     .methods = SRV_POST,
+     .headers = srv_embed_headers,
+     .request = srv_request_body,
+     .left = srv_request_left,
+     .finished = srv_request_finished},
     {.path = "/",
-     .methods = SRV_GET,
+     .methods = SRV_GET | SRV_POST,
      .asset = "index.html",
-     .content_type = "text/html; charset=utf-8"},
+     .content_type = "text/html; charset=utf-8",
+     .headers = srv_hf_headers,
+     .request = srv_request_body,
+     .left = srv_request_left,
+     .finished = srv_request_finished},
     {.path = "/app.js",
      .methods = SRV_GET,
      .asset = "app.js",
@@ -171,28 +181,32 @@ int srv_routes_names(const char *const **names)
 static bool is_page(const route *r) { return r->asset && strcmp(r->asset, "openapi.json") != 0; }
 
 /* A slash at the end changes nothing below /v2, as its clients expect. */
-static bool matches(const char *template, const char *path)
+static bool matches(const char *pattern, const char *path)
 {
     const bool slash = strncmp(path, "/v2", 3) == 0;
-    for (; *template; template ++, path++) {
-        if (*template == '{') {
+    for (; *pattern; pattern++, path++) {
+        if (*pattern == '{') {
             const size_t part = strcspn(path, "/");
             if (part == 0)
                 return false;
             path += part - 1;
-            template += strcspn(template, "}");
-        } else if (*template != *path) {
+            pattern += strcspn(pattern, "}");
+        } else if (*pattern != *path) {
             return false;
         }
     }
     return *path == 0 || (slash && strcmp(path, "/") == 0);
 }
 
-static int find(const srv_app *app, const char *path)
+/* Without the page, what is posted to its path remains. */
+static int find(const srv_app *app, const char *path, srv_method method)
 {
     for (int i = 0; i < N_ROUTES; i++)
         if (matches(table[i].path, path))
-            return app->config->no_ui && is_page(&table[i]) ? -1 : i;
+            return app->config->no_ui && is_page(&table[i]) &&
+                           !(table[i].methods & method & SRV_POST)
+                       ? -1
+                       : i;
     return -1;
 }
 
@@ -263,7 +277,7 @@ static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
     }
     if (app->keys && needs_key(info->path) && !admitted(app, info, reply))
         return NULL;
-    int i = find(app, info->path);
+    int i = find(app, info->path, info->method);
     if (i < 0) {
         srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
         return NULL;
@@ -287,7 +301,7 @@ static size_t on_headers(void *ctx, srv_exchange *x, srv_reply *reply)
 {
     srv_app *app = ctx;
     const route *r = gate(app, x, reply);
-    if (!r || !r->headers)
+    if (!r || !r->headers || srv_exchange_info(x)->method != SRV_POST)
         return 0;
     r->headers(app, x, reply);
     return (size_t)app->config->max_body;
@@ -297,7 +311,7 @@ static void on_request(void *ctx, srv_exchange *x)
 {
     srv_app *app = ctx;
     const route *r = &table[srv_exchange_route(x)]; /* else on_headers refused */
-    if (r->request) {
+    if (r->request && srv_exchange_info(x)->method == SRV_POST) {
         r->request(app, x);
         return;
     }

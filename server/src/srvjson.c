@@ -145,6 +145,8 @@ bool srv_json_is_object(srv_json *value) { return json_is_object(in(value)); }
 
 bool srv_json_is_array(srv_json *value) { return json_is_array(in(value)); }
 
+bool srv_json_is_null(srv_json *value) { return json_is_null(in(value)); }
+
 bool srv_json_bool(srv_json *value, bool *yes)
 {
     *yes = json_is_true(in(value));

@@ -40,6 +40,7 @@ const char *srv_json_text(srv_json *value);
 bool srv_json_int(srv_json *value, int64_t *out);
 bool srv_json_is_object(srv_json *value);
 bool srv_json_is_array(srv_json *value);
+bool srv_json_is_null(srv_json *value);
 bool srv_json_bool(srv_json *value, bool *out);
 
 /** Read a flat JSON object of strings, numbers, booleans and arrays of strings from a file, calling

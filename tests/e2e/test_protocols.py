@@ -1,14 +1,16 @@
 """What clients of other servers say to prelu-serve: the Open Inference Protocol, made by hand."""
 import base64
+import gzip
 import io
 import json
 import struct
+import zlib
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from serving import SMALL, draw, jpeg
+from serving import SMALL, draw, jpeg, multipart
 
 INFER = "/v2/models/small/infer"
 
@@ -286,3 +288,140 @@ def test_a_large_body_is_parsed_aside(server, tensor):
     root["inputs"][0]["data"][-1] = None
     assert ask(server, root)[0] == 400
     assert ask(server, b" " * (4 << 20) + b"{}")[0] == 413
+
+
+# ---- compressed bodies ----
+
+@pytest.mark.parametrize("coding, compress", [("gzip", gzip.compress), ("GZIP", gzip.compress),
+                                              ("deflate", zlib.compress)])
+def test_compressed_bodies(server, tensor, coding, compress):
+    status, answer = server.classify(compress(SMALL), headers={"Content-Encoding": coding})
+    assert status == 200
+    assert answer["predictions"] == server.classify(SMALL)[1]["predictions"]
+    part, data = floats(np.zeros((8, 3, 32, 32)))
+    text = json.dumps({"inputs": [part]}).encode()
+    status, _, body = server.request("POST", INFER, compress(text + data), {
+        "Content-Encoding": coding, "Inference-Header-Content-Length": str(len(text))})
+    assert status == 200 and json.loads(body)["outputs"][0]["shape"] == [8, 10]
+
+
+def test_bombs_and_damaged_bodies(server):
+    def post(body, coding="gzip"):
+        status, answer = server.classify(body, headers={"Content-Encoding": coding})
+        return status, answer.get("code")
+    bomb = gzip.compress(bytes(15 << 20))
+    assert len(bomb) * 1000 < 16 << 20
+    assert post(bomb) == (413, "request_too_large")
+    assert post(zlib.compress(bytes(15 << 20)), "deflate") == (413, "request_too_large")
+    noise = np.random.RandomState(0).bytes(400000)
+    assert post(gzip.compress(noise + bytes(21 << 20))) == (413, "body_too_large")
+    assert post(gzip.compress(SMALL)[:-9]) == (400, "malformed_request")
+    assert post(gzip.compress(SMALL)[:-9] + b"123456789") == (400, "malformed_request")
+    assert post(gzip.compress(SMALL) + b"more") == (400, "malformed_request")
+    assert post(SMALL) == (400, "malformed_request")
+    assert post(gzip.compress(SMALL), "gzip, gzip") == (415, "unsupported_encoding")
+    assert post(b"") == (400, "malformed_request")
+    assert server.classify(SMALL)[0] == 200
+
+
+# ---- Hugging Face ----
+
+def test_a_bare_list(server):
+    _, answer = server.classify(SMALL)
+    want = [{"label": p["label"], "score": p["score"]} for p in answer["predictions"]]
+    text = base64.b64encode(SMALL).decode()
+    for path, body in (("/", SMALL), ("/classify?format=hf", SMALL),
+                       ("/", json.dumps({"inputs": text})),
+                       ("/", json.dumps({"inputs": text, "parameters": None})),
+                       ("/", json.dumps({"inputs": text, "parameters": {
+                           "top_k": 5, "function_to_apply": "softmax"}}))):
+        status, _, data = server.request("POST", path, body)
+        assert status == 200 and json.loads(data) == want
+    assert len(json.loads(server.request("POST", "/?top_k=2&mode=10view", SMALL)[2])) == 2
+    status, _, data = server.request("POST", "/", json.dumps({"inputs": text, "parameters": {"top_k": 1}}))
+    assert status == 200 and json.loads(data) == want[:1]
+
+
+@pytest.mark.parametrize("body, query, status", [
+    (b"", "", 400), (b"text", "", 415), (b"{", "", 400), (b"{}", "", 400), (b'{"inputs":1}', "", 400),
+    (b'{"inputs":"%"}', "", 400), (b'{"inputs":"http://x/y.jpg"}', "", 400),
+    (b'{"inputs":"","parameters":[]}', "", 400), (b'{"inputs":""}', "", 400),
+    (b'{"inputs":"","parameters":{"top_k":0}}', "", 400),
+    (b'{"inputs":"","parameters":{"function_to_apply":"sigmoid"}}', "", 400),
+    (b'{"a":' * 100000, "", 400), (b"{" + b" " * (4 << 20), "", 413),
+    (SMALL, "?format=hf", 400), (SMALL, "?heatmap=top1", 400), (SMALL, "?model=nobody", 404)])
+def test_a_bare_list_refused(server, body, query, status):
+    got, _, data = server.request("POST", "/" + query, body)
+    assert got == status and isinstance(json.loads(data)["error"], str)
+
+
+def test_the_page_may_be_away(own_server):
+    s = own_server("--no-ui")
+    assert s.request("POST", "/", SMALL)[0] == 200
+    assert s.get("/")[0] == 404
+
+
+# ---- features ----
+
+def embed(server, body, query="", headers=None):
+    status, _, data = server.request("POST", "/embed" + query, body, headers)
+    return status, json.loads(data)
+
+
+def test_features(server):
+    """The scores are an affine function of the features, then softmax: learnt from some pictures, it
+    holds for others."""
+    status, answer = embed(server, SMALL)
+    assert status == 200 and answer["name"] == "features" and answer["mode"] == "center"
+    width = answer["shape"][0]
+    assert len(answer["embedding"]) == width > 0 and "predictions" not in answer
+    pictures_of = [jpeg(draw(32, 32, n)) for n in range(width + 30)]
+    x, y = [], []
+    for start in range(0, len(pictures_of), 50):
+        body, headers = multipart(*((f"{n}", p) for n, p in enumerate(pictures_of[start:start + 50])))
+        status, answer = embed(server, body, "", headers)
+        assert status == 200
+        x += [r["embedding"] + [1] for r in answer["results"]]
+        answer = json.loads(server.request("POST", "/classify?top_k=99", body, headers)[2])
+        y += [[p["score"] for p in sorted(r["predictions"], key=lambda p: p["class"])]
+              for r in answer["results"]]
+    x, y = np.array(x), np.log(np.array(y))
+    y -= y.mean(axis=1, keepdims=True)
+    layer = np.linalg.lstsq(x[:-10], y[:-10], rcond=None)[0]
+    assert np.abs(x[-10:] @ layer - y[-10:]).max() < 0.02 * np.abs(y).max()
+    shuffled = np.linalg.lstsq(x[:-10], np.roll(y[:-10], 1, axis=0), rcond=None)[0]
+    assert np.abs(x[-10:] @ shuffled - y[-10:]).max() > 0.1 * np.abs(y).max()
+
+
+def test_features_of_views_are_averaged(server):
+    ten = embed(server, SMALL, "?mode=10view")[1]
+    assert ten["views"] == 10 and ten["embedding"] != embed(server, SMALL)[1]["embedding"]
+
+
+def test_features_as_an_array(server):
+    body, headers = multipart(("a", SMALL), ("b", jpeg(draw(40, 30, 2))))
+    status, _, data = server.request("POST", "/embed?format=npy", body, headers)
+    got = np.load(io.BytesIO(data))
+    assert status == 200 and got.dtype == np.float32
+    want = [r["embedding"] for r in embed(server, body, "", headers)[1]["results"]]
+    assert got.shape == (2, len(want[0])) and np.allclose(got, want, rtol=1e-6)
+    body, headers = multipart(("a", SMALL), ("b", b"no picture"))
+    status, answer = embed(server, body, "?format=npy", headers)
+    assert status == 415 and answer["error"].startswith("picture 1: ")
+    assert [r.get("status", 200) for r in embed(server, body, "", headers)[1]["results"]] == [200, 415]
+
+
+@pytest.mark.parametrize("query", ["?mode=dense", "?mode=nonsense", "?format=png", "?top_k=3", "?model=x"])
+def test_features_refused(server, query):
+    assert embed(server, SMALL, query)[0] == (404 if "model" in query else 400)
+
+
+def test_features_need_one_model(own_server, model):
+    s = own_server("--model", f"b={model}", "--ensemble", "both=small,b", "--mode", "dense")
+    assert embed(s, SMALL, "?model=both")[0] == 400
+    assert embed(s, SMALL)[0] == 200
+    part, data = floats(np.zeros((1, 3, 32, 32)))
+    assert ask(s, {"inputs": [part]}, data, "/v2/models/small/infer")[0] == 200
+    assert ask(s, {"inputs": [part]}, data, "/v2/models/both/infer")[0] == 400
+    part, data = pictures(SMALL)
+    assert ask(s, {"inputs": [part]}, data, "/v2/models/both/infer")[0] == 200
