@@ -712,12 +712,26 @@ def test_no_ui(own_server):
 
 
 def test_openapi_names_what_is_served(server):
+    """Each route of the document is served with its methods, and each route served is in it."""
     status, headers, body = server.get("/openapi.json")
     assert status == 200 and headers["Content-Type"] == "application/json"
     api = json.loads(body)
+    served = set(re.findall(r'^prelu_http_request_duration_seconds_count{route="(.+?)"}',
+                            server.get("/metrics")[2].decode(), re.M)) - {"other"}
+    assert set(api["paths"]) == served
     for path, methods in api["paths"].items():
+        path = path.replace("{model}", "small").replace("{version}", "1")
+        allow = set(server.request("OPTIONS", path)[1]["Allow"].split(", "))
+        assert allow - {"HEAD", "OPTIONS"} == {method.upper() for method in methods}
+        if path.endswith("/infer"):
+            continue
         for method in methods:
             assert server.request(method.upper(), path, SMALL if method == "post" else None)[0] == 200
+    refs = set(re.findall(r'"#/([^"]+)"', body.decode()))
+    for ref in refs:
+        at = api
+        for key in ref.split("/"):
+            at = at[key]
 
 
 def test_metrics(server):
