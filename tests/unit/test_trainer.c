@@ -239,13 +239,13 @@ static void a_gradient_that_is_not_finite_is_named(void **state)
             static const float bad[3] = {NAN, INFINITY, -INFINITY};
             memset(t->gradient, 0, t->total * sizeof(float));
             t->gradient[p->offset + p->count - 1] = bad[k];
-            assert_int_equal(tr_check_finite(t, &err), PRELU_E_FORMAT);
+            assert_int_equal(tr_check_finite(t, NULL, &err), PRELU_E_FORMAT);
             assert_non_null(strstr(err.text, p->name));
             memset(&err, 0, sizeof err);
         }
     }
     memset(t->gradient, 0, t->total * sizeof(float));
-    check_ok(tr_check_finite(t, &err), &err);
+    check_ok(tr_check_finite(t, NULL, &err), &err);
     prelu_trainer_destroy(&t);
 }
 

@@ -66,6 +66,8 @@ typedef struct prelu_plan_layer {
     size_t packed_bytes;
 } prelu_plan_layer;
 int prelu_plan_layers(const prelu_plan *plan);
+/** The layer that makes output i. */
+int prelu_plan_output_layer(const prelu_plan *plan, int i);
 /** The first layer that runs on windows of the map; prelu_plan_layers if none does. */
 int prelu_plan_head(const prelu_plan *plan);
 /** What its fully connected layers run in. */

@@ -50,6 +50,9 @@ PRELU_MUST_CHECK prelu_status prelu_session_step(prelu_session *s, prelu_pause p
  *  seconds[i], and those of feeding the inputs to seconds[prelu_plan_layers(plan)]. Borrowed; NULL
  *  ends it. */
 void prelu_session_clock(prelu_session *s, double *seconds);
+/** From now on `done` is called after each layer of a run, by the thread that runs it: its outputs
+ *  are there. NULL ends it. */
+void prelu_session_watch(prelu_session *s, void (*done)(void *ctx, int layer), void *ctx);
 /** begin, and step to the end. */
 PRELU_MUST_CHECK prelu_status prelu_session_run(prelu_session *s, prelu_err *err);
 

@@ -46,22 +46,47 @@ PRELU_MUST_CHECK prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_v
  * the same value numbers); constants become owned copies. */
 PRELU_MUST_CHECK prelu_status prelu_trainer_export(const prelu_trainer *t, prelu_graph *net,
                                                    prelu_err *err);
-/** A step whose pictures are spread over processes, each with a trainer of its own that began
- * alike.
- */
+/** What processes tell each other in a step whose pictures are spread over them, each with a
+ * trainer of its own that began alike. Every process makes the same calls in the same order; one
+ * that cannot go on ends all. Of n numbers process `rank` owns those from prelu_owned(n, rank,
+ * size) up to prelu_owned(n, rank + 1, size). */
+typedef struct prelu_exchange {
+    int rank, size;
+    void *ctx;
+    /** Begin to sum x[0..n-1] over the processes: after finish_sums each has the sums of what it
+     *  owns, until then x is left alone. */
+    void (*begin_sum)(void *ctx, float *x, size_t n);
+    void (*finish_sums)(void *ctx);
+    /** Begin to give all processes what each owns of x; complete after finish_spreads. */
+    void (*begin_spread)(void *ctx, float *x, size_t n);
+    void (*finish_spreads)(void *ctx);
+    /** Let what has begun go on; does not wait. */
+    void (*progress)(void *ctx);
+    /** Sum x[0..n-1] over the processes, in place, to the same bits on each. */
+    void (*sum)(void *ctx, float *x, size_t n);
+    /** OK if every process says OK. */
+    prelu_status (*agree)(void *ctx, prelu_status st, prelu_err *err);
+} prelu_exchange;
+static inline size_t prelu_owned(size_t n, int rank, int size)
+{
+    const size_t lines = (n + 15) / 16, at = lines * (size_t)rank / (size_t)size * 16;
+    return at < n ? at : n;
+}
+
 typedef struct prelu_step_share {
     size_t first, all; /* pictures of the processes before this one, and of all; all > 0 */
-    /** Sum x[0..n-1] over the processes, in place, to the same bits on each. */
-    prelu_status (*sum)(void *ctx, float *x, size_t n, prelu_err *err);
-    void *ctx;
+    const prelu_exchange *exchange; /* NULL: one process */
 } prelu_step_share;
-/** This process' part of such a step; n may be 0. Gradients and batch statistics are summed over
- * the processes before the update; result->loss and correct are this part's summands.
- *  @return also what `sum` returns. After a failure the processes are no longer alike. */
+/** This process' part of such a step; n may be 0. Each gradient is summed over the processes while
+ *  the backward pass goes on; each process keeps the momentum of the parameters that it owns and
+ *  updates those. result->loss and correct are this part's summands.
+ *  @return also what the exchange agrees on. After a failure the processes are no longer alike. */
 PRELU_MUST_CHECK prelu_status prelu_trainer_step_shared(prelu_trainer *t, const prelu_view *views,
                                                         const int32_t *labels, size_t n,
                                                         const prelu_step_share *share, float lr,
                                                         prelu_step_result *result, prelu_err *err);
+/** Before a checkpoint, all: momentum that other processes own comes here. */
+void prelu_trainer_collect(prelu_trainer *t, const prelu_exchange *e);
 /** Steps taken. */
 uint64_t prelu_trainer_steps(const prelu_trainer *t);
 

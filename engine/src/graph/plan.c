@@ -326,6 +326,11 @@ int prelu_plan_head(const prelu_plan *plan) { return plan->head; }
 
 prelu_precision prelu_plan_fc_precision(const prelu_plan *plan) { return plan->fc_precision; }
 
+int prelu_plan_output_layer(const prelu_plan *plan, int i)
+{
+    return plan->g->values[plan->outputs[i]].producer;
+}
+
 prelu_plan_layer prelu_plan_layer_at(const prelu_plan *plan, int i)
 {
     const op_instance *op = &plan->ops[i];

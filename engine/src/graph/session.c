@@ -59,6 +59,8 @@ struct prelu_session {
     int node, phase;         /* next to run; node = -1: the feeds */
     size_t task;
     bool running;
+    void (*done)(void *ctx, int layer); /* told after each node; NULL = nobody listens */
+    void *done_ctx;
     double *seconds; /* by node, then of the feeds; NULL = nobody asks */
 };
 
@@ -529,6 +531,12 @@ prelu_status prelu_session_bind(prelu_session *s, prelu_value variable, const fl
 
 void prelu_session_clock(prelu_session *s, double *seconds) { s->seconds = seconds; }
 
+void prelu_session_watch(prelu_session *s, void (*done)(void *ctx, int layer), void *ctx)
+{
+    s->done = done;
+    s->done_ctx = ctx;
+}
+
 void prelu_session_seed(prelu_session *s, uint64_t seed) { s->seed = seed; }
 
 /* ---- running ------------------------------------------------------------------------------ */
@@ -661,6 +669,8 @@ prelu_status prelu_session_step(prelu_session *s, prelu_pause pause, bool *done,
         s->task = 0;
         if ((size_t)++s->phase >= w->rounds * (size_t)w->phases) {
             s->phase = 0;
+            if (s->done)
+                s->done(s->done_ctx, s->node);
             s->node++;
         }
         if (s->node == s->plan->g->n_nodes && in_blocks(s))

@@ -15,11 +15,36 @@ prelu_status tr_chunks_make(prelu_trainer *t, prelu_err *err)
     t->finite = prelu_calloc(n, 1);
     if (!t->chunks || !t->finite)
         return prelu_fail(err, PRELU_E_NOMEM, "trainer: %zu chunks", n);
-    for (int i = 0; i < t->n_params; i++)
+    for (int i = 0; i < t->n_params; i++) {
+        t->params[i].first_chunk = t->n_chunks;
+        t->params[i].n_chunks = (t->params[i].count + CHUNK - 1) / CHUNK;
         for (size_t at = 0; at < t->params[i].count; at += CHUNK) {
             size_t end = at + CHUNK < t->params[i].count ? at + CHUNK : t->params[i].count;
             t->chunks[t->n_chunks++] = (tr_chunk){i, at, end};
         }
+    }
+    return PRELU_OK;
+}
+
+static int layer_of(const prelu_trainer *t, int param)
+{
+    return prelu_plan_output_layer(t->plan, t->params[param].output);
+}
+
+prelu_status tr_order_make(prelu_trainer *t, prelu_err *err)
+{
+    t->ready = prelu_calloc((size_t)t->n_params + 1, sizeof *t->ready);
+    if (!t->ready)
+        return prelu_fail(err, PRELU_E_NOMEM, "trainer: %d parameters", t->n_params);
+    for (int i = 0; i < t->n_params; i++) {
+        int at = t->n_ready;
+        if (t->params[i].output < 0)
+            continue;
+        for (; at > 0 && layer_of(t, t->ready[at - 1]) > layer_of(t, i); at--)
+            t->ready[at] = t->ready[at - 1];
+        t->ready[at] = i;
+        t->n_ready++;
+    }
     return PRELU_OK;
 }
 
@@ -32,12 +57,13 @@ typedef struct accumulate_args {
     prelu_trainer *t;
     float factor;
     bool first;
+    size_t from; /* chunk */
 } accumulate_args;
 
 static void accumulate_task(void *ctx, size_t task, int worker)
 {
     const accumulate_args *a = ctx;
-    const tr_chunk *c = &a->t->chunks[task];
+    const tr_chunk *c = &a->t->chunks[a->from + task];
     const tr_param *p = &a->t->params[c->param];
     size_t n = c->end - c->begin;
     (void)worker;
@@ -55,14 +81,44 @@ static void accumulate_task(void *ctx, size_t task, int worker)
 
 void tr_accumulate(prelu_trainer *t, float factor, bool first)
 {
-    accumulate_args a = {t, factor, first};
+    accumulate_args a = {t, factor, first, 0};
     prelu_pool_run(t->pool, t->n_chunks, accumulate_task, &a);
 }
 
+void tr_accumulate_param(prelu_trainer *t, const tr_param *p, float factor, bool first)
+{
+    accumulate_args a = {t, factor, first, p->first_chunk};
+    prelu_pool_run(t->pool, p->n_chunks, accumulate_task, &a);
+}
+
+/* The part of a chunk that is this process' own. */
+static tr_chunk owned(const prelu_trainer *t, size_t chunk, const prelu_exchange *e)
+{
+    tr_chunk c = t->chunks[chunk];
+    if (!e)
+        return c;
+    const size_t count = t->params[c.param].count;
+    const size_t from = prelu_owned(count, e->rank, e->size);
+    const size_t to = prelu_owned(count, e->rank + 1, e->size);
+    c.begin = c.begin > from ? c.begin : from;
+    c.end = c.end < to ? c.end : to;
+    c.end = c.end > c.begin ? c.end : c.begin;
+    return c;
+}
+
+/* Chunks from `from` on: those of one parameter, or of all. */
+typedef struct update_args {
+    prelu_trainer *t;
+    float lr;
+    const prelu_exchange *exchange;
+    size_t from;
+} update_args;
+
 static void finite_task(void *ctx, size_t task, int worker)
 {
-    prelu_trainer *t = ctx;
-    const tr_chunk *c = &t->chunks[task];
+    const update_args *a = ctx;
+    prelu_trainer *t = a->t;
+    const tr_chunk own = owned(t, task, a->exchange), *c = &own;
     const tr_param *p = &t->params[c->param];
     float sum[16] = {0}; /* 0 * inf and 0 * NaN are NaN and stay so */
     float all = 0;
@@ -82,9 +138,10 @@ static void finite_task(void *ctx, size_t task, int worker)
     t->finite[task] = all == 0.0f;
 }
 
-prelu_status tr_check_finite(prelu_trainer *t, prelu_err *err)
+prelu_status tr_check_finite(prelu_trainer *t, const prelu_exchange *e, prelu_err *err)
 {
-    prelu_pool_run(t->pool, t->n_chunks, finite_task, t);
+    update_args a = {.t = t, .exchange = e};
+    prelu_pool_run(t->pool, t->n_chunks, finite_task, &a);
     for (size_t i = 0; i < t->n_chunks; i++)
         if (!t->finite[i])
             return prelu_fail(err, PRELU_E_FORMAT,
@@ -93,16 +150,11 @@ prelu_status tr_check_finite(prelu_trainer *t, prelu_err *err)
     return PRELU_OK;
 }
 
-typedef struct update_args {
-    prelu_trainer *t;
-    float lr;
-} update_args;
-
 static void update_task(void *ctx, size_t task, int worker)
 {
     const update_args *a = ctx;
     const prelu_trainer *t = a->t;
-    const tr_chunk *c = &t->chunks[task];
+    const tr_chunk own = owned(t, a->from + task, a->exchange), *c = &own;
     const tr_param *p = &t->params[c->param];
     const float momentum = t->o.momentum, lr = a->lr;
     const float decay = p->role == PRELU_ROLE_WEIGHT ? t->o.weight_decay : 0.0f;
@@ -129,6 +181,18 @@ static void update_task(void *ctx, size_t task, int worker)
 
 void tr_update(prelu_trainer *t, float lr)
 {
-    update_args a = {t, lr};
+    update_args a = {.t = t, .lr = lr};
     prelu_pool_run(t->pool, t->n_chunks, update_task, &a);
+}
+
+void tr_update_owned(prelu_trainer *t, float lr, const prelu_exchange *e)
+{
+    update_args a = {.t = t, .lr = lr, .exchange = e};
+    for (int i = 0; i < t->n_ready; i++) {
+        const tr_param *p = &t->params[t->ready[i]];
+        a.from = p->first_chunk;
+        prelu_pool_run(t->pool, p->n_chunks, update_task, &a);
+        e->begin_spread(e->ctx, t->weights + p->offset, p->count);
+    }
+    e->finish_spreads(e->ctx);
 }

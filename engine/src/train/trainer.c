@@ -113,6 +113,8 @@ prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net, p
     if (!st)
         st = tr_chunks_make(t, err);
     if (!st)
+        st = tr_order_make(t, err);
+    if (!st)
         st = open_session(t, err);
     if (st)
         prelu_trainer_destroy(&t);
@@ -138,6 +140,7 @@ void prelu_trainer_destroy(prelu_trainer **tp)
     prelu_free(t->norms);
     prelu_free(t->chunks);
     prelu_free(t->finite);
+    prelu_free(t->ready);
     prelu_free(t->weights);
     prelu_free(t->velocity);
     prelu_free(t->gradient);
@@ -188,10 +191,34 @@ static size_t count_correct(const prelu_trainer *t, const int32_t *labels, size_
     return correct;
 }
 
-/* Forward and backward over pictures begin..begin+n-1 of a step's part. */
+/* The last pass of a step that several processes take: sums begin as gradients come. */
+typedef struct outgoing {
+    prelu_trainer *t;
+    const prelu_exchange *exchange;
+    float factor;
+    bool first;
+    int next; /* of t->ready */
+} outgoing;
+
+static void send_gradients(void *ctx, int layer)
+{
+    outgoing *o = ctx;
+    prelu_trainer *t = o->t;
+    for (; o->next < t->n_ready; o->next++) {
+        const tr_param *p = &t->params[t->ready[o->next]];
+        if (prelu_plan_output_layer(t->plan, p->output) > layer)
+            break;
+        tr_accumulate_param(t, p, o->factor, o->first);
+        o->exchange->begin_sum(o->exchange->ctx, t->gradient + p->offset, p->count);
+    }
+    o->exchange->progress(o->exchange->ctx);
+}
+
+/* Forward and backward over pictures begin..begin+n-1 of a step's part. @param last  of the part.
+ */
 static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
-                         size_t begin, size_t n, const prelu_step_share *step, prelu_step_result *r,
-                         prelu_err *err)
+                         size_t begin, size_t n, bool last, const prelu_step_share *step,
+                         prelu_step_result *r, prelu_err *err)
 {
     const float share = (float)((double)n / (double)step->all);
     /* the place in the whole step keeps its passes apart; Dropout mixes the bits */
@@ -202,19 +229,49 @@ static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_
     PRELU_TRY(prelu_session_set_views(s, views + begin, n, err));
     PRELU_TRY(prelu_session_set_input(s, 1, labels + begin, n, err));
     prelu_session_seed(s, seed);
+    outgoing o = {.t = t, .exchange = step->exchange, .factor = share, .first = begin == 0};
+    const bool send = last && step->exchange;
+    prelu_session_watch(s, send ? send_gradients : NULL, &o);
     PRELU_TRY(prelu_session_run(s, err));
     double loss = prelu_session_output(s, TR_OUTPUT_LOSS)[0];
     if (!isfinite(loss))
         return prelu_fail(err, PRELU_E_FORMAT,
                           "step %llu: the loss is not finite, first in %.80s (lower --lr?)",
                           (unsigned long long)t->steps + 1, tr_blame(t, views + begin, n, seed));
-    t->one_pass = n == step->all && !step->sum; /* what is summed must be in one place */
-    if (!t->one_pass)
+    t->one_pass = n == step->all && !step->exchange; /* what is summed must be in one place */
+    if (!t->one_pass && !send)
         tr_accumulate(t, share, begin == 0);
     add_statistics(t, n, share);
     r->loss += loss * ((double)n / (double)step->all);
     r->correct += count_correct(t, labels + begin, n);
     return PRELU_OK;
+}
+
+/* Each process sums, judges and updates what it owns. @param idle  it had no pictures, and has sent
+ *  nothing yet. */
+static prelu_status update_together(prelu_trainer *t, bool idle, float lr, const prelu_exchange *e,
+                                    prelu_err *err)
+{
+    if (idle)
+        memset(t->gradient, 0, t->total * sizeof(float));
+    for (int i = 0; idle && i < t->n_ready; i++) {
+        const tr_param *p = &t->params[t->ready[i]];
+        e->begin_sum(e->ctx, t->gradient + p->offset, p->count);
+    }
+    e->finish_sums(e->ctx);
+    e->sum(e->ctx, t->batch_statistics, t->norm_total);
+    PRELU_TRY(e->agree(e->ctx, tr_check_finite(t, e, err), err));
+    tr_update_owned(t, lr, e);
+    return PRELU_OK;
+}
+
+void prelu_trainer_collect(prelu_trainer *t, const prelu_exchange *e)
+{
+    for (int i = 0; i < t->n_ready; i++) {
+        const tr_param *p = &t->params[t->ready[i]];
+        e->begin_spread(e->ctx, t->velocity + p->offset, p->count);
+    }
+    e->finish_spreads(e->ctx);
 }
 
 prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
@@ -244,16 +301,14 @@ prelu_status prelu_trainer_step_shared(prelu_trainer *t, const prelu_view *views
     for (size_t i = 0; i < passes; i++) {
         /* passes of even size: BatchNorm would suffer from a last one of few pictures */
         size_t begin = i * n / passes, end = (i + 1) * n / passes;
-        PRELU_TRY(pass(t, views, labels, begin, end - begin, share, &r, err));
+        PRELU_TRY(pass(t, views, labels, begin, end - begin, i + 1 == passes, share, &r, err));
     }
-    if (!n)
-        memset(t->gradient, 0, t->total * sizeof(float));
-    if (share->sum) {
-        PRELU_TRY(share->sum(share->ctx, t->gradient, t->total, err));
-        PRELU_TRY(share->sum(share->ctx, t->batch_statistics, t->norm_total, err));
+    if (share->exchange) {
+        PRELU_TRY(update_together(t, n == 0, lr, share->exchange, err));
+    } else {
+        PRELU_TRY(tr_check_finite(t, NULL, err));
+        tr_update(t, lr);
     }
-    PRELU_TRY(tr_check_finite(t, err));
-    tr_update(t, lr);
     update_statistics(t);
     t->steps++;
     if (result)

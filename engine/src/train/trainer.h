@@ -14,6 +14,7 @@ typedef struct tr_param {
     prelu_shape shape;
     size_t count, offset;
     int output; /* of the plan: its gradient; -1 if the loss does not depend on it */
+    size_t first_chunk, n_chunks;
 } tr_param;
 
 /** One BatchNormalization: where its running statistics live. */
@@ -45,6 +46,8 @@ struct prelu_trainer {
     int n_params, n_norms;
     tr_chunk *chunks;
     size_t n_chunks;
+    int *ready; /* parameters with a gradient, in the order in which the plan makes those */
+    int n_ready;
     /* blocks of `total` and `norm_total` floats; gaps between parameters are zero */
     size_t total, norm_total;
     float *weights, *velocity, *gradient;
@@ -78,15 +81,22 @@ prelu_status tr_build(prelu_trainer *t, const prelu_graph *net, prelu_value logi
 
 /** Gradient blocks: t->gradient = (first ? 0 : t->gradient) + factor * outputs. sgd.c */
 void tr_accumulate(prelu_trainer *t, float factor, bool first);
+/** The same of one parameter. */
+void tr_accumulate_param(prelu_trainer *t, const tr_param *p, float factor, bool first);
 /** A parameter's, which the loss depends on: of one pass over a step's pictures it is used where
  * the plan left it. */
 const float *tr_gradient(const prelu_trainer *t, const tr_param *p);
-/** E_FORMAT naming the first parameter whose gradient is not finite. */
-prelu_status tr_check_finite(prelu_trainer *t, prelu_err *err);
+/** E_FORMAT naming the first parameter whose gradient is not finite. @param e  NULL, or of what
+ *  this process owns. */
+prelu_status tr_check_finite(prelu_trainer *t, const prelu_exchange *e, prelu_err *err);
 /** Where a pass that gave no finite loss went wrong: the name of the first layer whose output is
  * not finite, run again with all of them kept; "the loss" if all are. blame.c */
 const char *tr_blame(prelu_trainer *t, const prelu_view *views, size_t n, uint64_t seed);
 /** v = momentum * v + g + decay * w; w -= lr * v. */
 void tr_update(prelu_trainer *t, float lr);
+/** The same of what this process owns, which then goes to the others. */
+void tr_update_owned(prelu_trainer *t, float lr, const prelu_exchange *e);
 prelu_status tr_chunks_make(prelu_trainer *t, prelu_err *err);
+/** t->ready. */
+prelu_status tr_order_make(prelu_trainer *t, prelu_err *err);
 #endif

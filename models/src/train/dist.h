@@ -1,6 +1,6 @@
 #ifndef TRAIN_DIST_H
 #define TRAIN_DIST_H
-#include "prelu/status.h"
+#include "prelu/train.h"
 #include <stddef.h>
 
 /** The processes of one command. prelu-train is one process (dist_one.c); prelu-train-mpi is as
@@ -28,8 +28,11 @@ PRELU_MUST_CHECK prelu_status train_dist_same(const char *what, const void *data
  *  number. */
 PRELU_MUST_CHECK prelu_status train_dist_gather(const void *mine, size_t len, void *all,
                                                 size_t all_len, prelu_err *err);
+/** For steps that all processes share; NULL when there is one. Sums are made by the pool's threads,
+ *  for each number in the order of the processes: the same number of them gives the same bits.
+ *  @param pool  borrowed; the last one counts. */
+const prelu_exchange *train_dist_exchange(prelu_pool *pool);
 /** All: the sum over all processes, in place; the same bits on each. */
-void train_dist_sum_floats(float *x, size_t n);
 void train_dist_sum_doubles(double *x, size_t n);
 /** All: the sum of the n of lower ranks. */
 size_t train_dist_before(size_t n);

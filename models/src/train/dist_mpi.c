@@ -1,13 +1,33 @@
 /* Processes that mpirun started. MPI's own errors end the program (its default), so calls to it are
  * not checked. */
 #include "dist.h"
+#include "command.h"
+#include "prelu/mem.h"
 #include <mpi.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 /* MPI counts in int. */
 #define PIECE ((size_t)1 << 30)
-enum { TAG_BYTES = 1 };
+enum { TAG_BYTES = 1, TAG_FLOATS };
+
+/* A sum on its way: each of the other processes sends its part of what this one owns. */
+typedef struct incoming {
+    float *x; /* owned numbers */
+    size_t n;
+    float *parts; /* n from each other process, in their order */
+    size_t room;
+} incoming;
+
+/* Messages between two processes keep their order, so one tag serves all of them. */
+static struct exchange {
+    MPI_Request *requests;
+    size_t n_requests, room;
+    incoming *sums; /* of a step; their memory serves the next one too */
+    size_t n_sums, sums_room;
+    prelu_pool *pool;
+} state;
 
 prelu_status train_dist_begin(int *argc, char ***argv, prelu_err *err)
 {
@@ -23,6 +43,10 @@ int train_dist_end(int code)
 {
     if (code && train_dist_size() > 1)
         MPI_Abort(MPI_COMM_WORLD, code);
+    for (size_t i = 0; i < state.sums_room; i++)
+        prelu_free(state.sums[i].parts);
+    prelu_free(state.sums);
+    prelu_free(state.requests);
     MPI_Finalize();
     return code;
 }
@@ -128,9 +152,160 @@ static void sum(void *x, size_t n, MPI_Datatype type, size_t size)
     }
 }
 
-void train_dist_sum_floats(float *x, size_t n) { sum(x, n, MPI_FLOAT, sizeof *x); }
-
 void train_dist_sum_doubles(double *x, size_t n) { sum(x, n, MPI_DOUBLE, sizeof *x); }
+
+/* ---- steps that all share
+ * ------------------------------------------------------------------------ */
+
+static void *grown(void *old, size_t *room, size_t want, size_t size)
+{
+    if (want <= *room)
+        return old;
+    const size_t more = 2 * want;
+    void *p = prelu_realloc(old, more * size);
+    if (!p) { /* the others wait for what this process cannot send */
+        fprintf(stderr, "process %d: no memory for %zu bytes\n", train_dist_rank(), more * size);
+        MPI_Abort(MPI_COMM_WORLD, train_exit_code(PRELU_E_NOMEM));
+    }
+    memset((char *)p + *room * size, 0, (more - *room) * size);
+    *room = more;
+    return p;
+}
+
+/* @param send  else receive. */
+static void begin_message(float *x, size_t n, int other, bool send)
+{
+    for (size_t at = 0; at < n; at += PIECE / sizeof *x) {
+        const int count = (int)(n - at < PIECE / sizeof *x ? n - at : PIECE / sizeof *x);
+        state.requests =
+            grown(state.requests, &state.room, state.n_requests + 1, sizeof *state.requests);
+        MPI_Request *r = &state.requests[state.n_requests++];
+        if (send)
+            MPI_Isend(x + at, count, MPI_FLOAT, other, TAG_FLOATS, MPI_COMM_WORLD, r);
+        else
+            MPI_Irecv(x + at, count, MPI_FLOAT, other, TAG_FLOATS, MPI_COMM_WORLD, r);
+    }
+}
+
+static void finish_messages(void)
+{
+    MPI_Waitall((int)state.n_requests, state.requests, MPI_STATUSES_IGNORE);
+    state.n_requests = 0;
+}
+
+static void begin_sum(void *ctx, float *x, size_t n)
+{
+    const int rank = train_dist_rank(), size = train_dist_size();
+    const size_t from = prelu_owned(n, rank, size), own = prelu_owned(n, rank + 1, size) - from;
+    (void)ctx;
+    state.sums = grown(state.sums, &state.sums_room, state.n_sums + 1, sizeof *state.sums);
+    incoming *in = &state.sums[state.n_sums++];
+    in->x = x + from;
+    in->n = own;
+    in->parts = grown(in->parts, &in->room, own * (size_t)(size - 1), sizeof *in->parts);
+    for (int other = 0, k = 0; other < size; other++) {
+        const size_t theirs = prelu_owned(n, other, size);
+        if (other == rank)
+            continue;
+        begin_message(in->parts + (size_t)k++ * own, own, other, false);
+        begin_message(x + theirs, prelu_owned(n, other + 1, size) - theirs, other, true);
+    }
+}
+
+enum { CHUNK = 1 << 15 };
+
+typedef struct add_job {
+    const incoming *in;
+    int rank, size;
+} add_job;
+
+/* Rank by rank, whoever owns the numbers. */
+static void add_task(void *ctx, size_t task, int worker)
+{
+    const add_job *j = ctx;
+    const size_t from = task * CHUNK, left = j->in->n - from, n = left < CHUNK ? left : CHUNK;
+    float *restrict x = j->in->x + from;
+    float sum[256];
+    (void)worker;
+    for (size_t at = 0; at < n; at += 256) {
+        const size_t some = n - at < 256 ? n - at : 256;
+        memset(sum, 0, sizeof sum);
+        for (int r = 0; r < j->size; r++) {
+            const size_t k = (size_t)(r < j->rank ? r : r - 1);
+            const float *restrict part =
+                r == j->rank ? x + at : j->in->parts + k * j->in->n + from + at;
+            for (size_t i = 0; i < some; i++)
+                sum[i] += part[i];
+        }
+        memcpy(x + at, sum, some * sizeof *sum);
+    }
+}
+
+static void finish_sums(void *ctx)
+{
+    (void)ctx;
+    finish_messages();
+    for (size_t i = 0; i < state.n_sums; i++) {
+        add_job j = {&state.sums[i], train_dist_rank(), train_dist_size()};
+        prelu_pool_run(state.pool, (j.in->n + CHUNK - 1) / CHUNK, add_task, &j);
+    }
+    state.n_sums = 0;
+}
+
+static void begin_spread(void *ctx, float *x, size_t n)
+{
+    const int rank = train_dist_rank(), size = train_dist_size();
+    const size_t from = prelu_owned(n, rank, size), to = prelu_owned(n, rank + 1, size);
+    (void)ctx;
+    for (int other = 0; other < size; other++) {
+        const size_t theirs = prelu_owned(n, other, size);
+        if (other == rank)
+            continue;
+        begin_message(x + theirs, prelu_owned(n, other + 1, size) - theirs, other, false);
+        begin_message(x + from, to - from, other, true);
+    }
+}
+
+static void finish_spreads(void *ctx)
+{
+    (void)ctx;
+    finish_messages();
+}
+
+static void progress(void *ctx)
+{
+    int done;
+    (void)ctx;
+    if (state.n_requests)
+        MPI_Testall((int)state.n_requests, state.requests, &done, MPI_STATUSES_IGNORE);
+}
+
+static void sum_floats(void *ctx, float *x, size_t n)
+{
+    (void)ctx;
+    sum(x, n, MPI_FLOAT, sizeof *x);
+}
+
+static prelu_status agree(void *ctx, prelu_status st, prelu_err *err)
+{
+    (void)ctx;
+    return train_dist_agree(st, err);
+}
+
+const prelu_exchange *train_dist_exchange(prelu_pool *pool)
+{
+    static prelu_exchange e = {.begin_sum = begin_sum,
+                               .finish_sums = finish_sums,
+                               .begin_spread = begin_spread,
+                               .finish_spreads = finish_spreads,
+                               .progress = progress,
+                               .sum = sum_floats,
+                               .agree = agree};
+    e.rank = train_dist_rank();
+    e.size = train_dist_size();
+    state.pool = pool;
+    return e.size > 1 ? &e : NULL;
+}
 
 size_t train_dist_before(size_t n)
 {

@@ -43,10 +43,10 @@ prelu_status train_dist_gather(const void *mine, size_t len, void *all, size_t a
 
 size_t train_dist_total(size_t len) { return len; }
 
-void train_dist_sum_floats(float *x, size_t n)
+const prelu_exchange *train_dist_exchange(prelu_pool *pool)
 {
-    (void)x;
-    (void)n;
+    (void)pool;
+    return NULL;
 }
 
 void train_dist_sum_doubles(double *x, size_t n)

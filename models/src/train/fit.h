@@ -66,6 +66,7 @@ typedef struct fit {
     fit_position at;
     fit_figures last;
     bool stopped;         /* asked to stop, and all processes know */
+    bool save_due;        /* time for a checkpoint, and all processes know */
     double saved_ms;      /* when the checkpoint was written */
     prelu_err save_error; /* of the last checkpoint; clear if it was written */
 } fit;
@@ -89,7 +90,7 @@ PRELU_MUST_CHECK prelu_status train_fit_log_val(fit *f, const train_record *reco
                                                 prelu_err *err);
 /** config.json. */
 PRELU_MUST_CHECK prelu_status train_fit_write_config(fit *f, prelu_err *err);
-/** Write the checkpoint; a failure is kept in f->save_error, printed and logged. */
+/** All processes: write the checkpoint; a failure is kept in f->save_error, printed and logged. */
 void train_fit_checkpoint(fit *f);
 /** Read it. @return E_ARG it is of another network, data set or batch size. */
 PRELU_MUST_CHECK prelu_status train_fit_restore(fit *f, prelu_err *err);

@@ -142,12 +142,11 @@ static void begin_epoch(fit *f, size_t steps)
     train_progress_begin(&f->bar, stderr, f->o.quiet, what, f->at.step * batch, steps * batch);
 }
 
-static prelu_status sum_floats(void *ctx, float *x, size_t n, prelu_err *err)
+/* Process 0's clock decides for all. */
+static bool checkpoint_is_due(const fit *f)
 {
-    (void)ctx;
-    (void)err;
-    train_dist_sum_floats(x, n);
-    return PRELU_OK;
+    return !train_dist_rank() && f->o.checkpoint_minutes > 0 &&
+           train_now_ms() - f->saved_ms > f->o.checkpoint_minutes * 60e3;
 }
 
 /* This process' part of a step, with the sums of all: pictures, loss, right answers. */
@@ -156,8 +155,8 @@ static prelu_status shared_step(fit *f, const mdl_batch *batch, double lr, size_
 {
     const prelu_step_share share = {.first = train_dist_before(batch->n),
                                     .all = train_dist_total(batch->n),
-                                    .sum = train_dist_size() > 1 ? sum_floats : NULL};
-    double sums[3];
+                                    .exchange = train_dist_exchange(f->pool)};
+    double sums[4];
     *images = share.all;
     if (share.all)
         PRELU_TRY(prelu_trainer_step_shared(f->trainer, batch->views, batch->labels, batch->n,
@@ -165,10 +164,12 @@ static prelu_status shared_step(fit *f, const mdl_batch *batch, double lr, size_
     sums[0] = r->loss;
     sums[1] = (double)r->correct;
     sums[2] = train_stopped();
-    train_dist_sum_doubles(sums, 3);
+    sums[3] = checkpoint_is_due(f);
+    train_dist_sum_doubles(sums, 4);
     r->loss = sums[0];
     r->correct = (size_t)sums[1];
     f->stopped = sums[2] > 0;
+    f->save_due = sums[3] > 0;
     return PRELU_OK;
 }
 
@@ -225,8 +226,7 @@ static prelu_status train_epoch(fit *f, double *lr, prelu_err *err)
         f->at.seconds += (train_now_ms() - before) / 1e3;
         if (f->stopped)
             return stop_here(f, err);
-        if (f->o.checkpoint_minutes > 0 && f->at.step < steps &&
-            train_now_ms() - f->saved_ms > f->o.checkpoint_minutes * 60e3)
+        if (f->save_due && f->at.step < steps)
             train_fit_checkpoint(f);
     }
     train_progress_end(&f->bar);

@@ -188,8 +188,11 @@ void train_fit_checkpoint(fit *f)
 {
     char *extra = NULL, quoted[1024];
     prelu_err err = {0};
+    const prelu_exchange *exchange = train_dist_exchange(f->pool);
+    if (exchange)
+        prelu_trainer_collect(f->trainer, exchange);
     if (train_dist_rank())
-        return; /* the processes hold the same; one writes */
+        return; /* now the processes hold the same; one writes */
     prelu_status st = position_text(f, &extra, &err);
     if (!st)
         st = prelu_checkpoint_save(f->trainer, f->run.checkpoint, extra, &err);
