@@ -76,6 +76,38 @@ size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, in
     return w.units <= 1 ? 1 : (size_t)ceil(w.units);
 }
 
+prelu_status prelu_test_bytes(size_t *out, const prelu_test *t, const prelu_model *m,
+                              const prelu_plan *plan, prelu_pool *pool, int width, int height,
+                              prelu_err *err)
+{
+    const size_t picture = (size_t)width * (size_t)height, crop = (size_t)m->preprocess.crop;
+    const size_t rgb = 3, coefficients = 2 * rgb;
+    size_t pixels = 0, rows = t->mode == PRELU_MODE_10VIEW ? 10 : 1, most = 0;
+    for (int i = 0; i < (t->dense ? t->n_scales : 1); i++) {
+        size_t bytes, n;
+        int w, h;
+        prelu_plan_cost cost;
+        PRELU_TRY(prelu_resized_size(width, height, t->dense ? t->scales[i] : m->preprocess.resize,
+                                     NULL, &w, &h, err));
+        pixels += (size_t)w * (size_t)h;
+        if (t->dense) {
+            n = 2 * (size_t)w * (size_t)h <= PRELU_PASS_PIXELS ? 2 : 1;
+            PRELU_TRY(prelu_plan_measure(t->dense, h, w, &cost, err));
+            rows += 2 * cost.rows;
+            PRELU_TRY(prelu_session_measure(t->dense, pool, (int64_t)n, h, w, &bytes, err));
+        } else {
+            n = PRELU_PASS_PIXELS / (crop * crop);
+            n = n < 1 ? 1 : n < rows ? n : rows;
+            PRELU_TRY(prelu_session_measure(plan, pool, (int64_t)n, (int64_t)crop, (int64_t)crop,
+                                            &bytes, err));
+        }
+        most = bytes > most ? bytes : most;
+    }
+    *out = picture * (rgb + coefficients) + pixels * rgb + most +
+           rows * (size_t)m->classes * sizeof(float);
+    return PRELU_OK;
+}
+
 double prelu_rate_ms(const prelu_rate *r, const prelu_work *w)
 {
     return r->unit_ms * (w->units - w->whole - w->head) + r->whole_ms * w->whole +

@@ -4,6 +4,7 @@
 #include "routes.h"
 #include "tls.h"
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -80,6 +81,35 @@ prelu_status srv_app_write_port(const srv_app *app, prelu_err *err)
     return st;
 }
 
+/* The bound on a picture's memory at the limit of pixels, 3 to 2, and of the longest one that is
+ * tested densely. */
+static void say_memory(const srv_app *app, const srv_model *m)
+{
+    const double most = (double)app->config->max_pixels;
+    prelu_test t = {.mode = m->dense ? PRELU_MODE_MULTISCALE : PRELU_MODE_10VIEW};
+    double aspect[2] = {1.5, 1.5};
+    size_t bytes[2] = {0};
+    prelu_err err = {0};
+    if (prelu_test_resolve(&t, m->model, m->dense, &err))
+        return;
+    int side = 1;
+    for (int i = 0; i < t.n_scales; i++)
+        side = t.scales[i] > side ? t.scales[i] : side;
+    if (t.dense)
+        aspect[1] = fmin((double)PRELU_MAX_DENSE_PIXELS / side, PRELU_MAX_SIDE / 2) / side;
+    for (int i = 0; i < 2; i++) {
+        const double height = sqrt(most / aspect[i]),
+                     width = fmin(height * aspect[i], PRELU_MAX_SIDE);
+        if (prelu_test_bytes(&bytes[i], &t, m->model, m->plan, app->pool, (int)width, (int)height,
+                             &err))
+            return;
+    }
+    prelu_log(PRELU_LOG_INFO,
+              "model %s: a picture of %.0f MP takes at most %zu MiB (%s), the longest %zu MiB",
+              m->name, most * 1e-6, (bytes[0] >> 20) + 1, prelu_mode_name(t.mode),
+              (bytes[1] >> 20) + 1);
+}
+
 prelu_status srv_app_load(srv_app *app, prelu_err *err)
 {
     const srv_config *c = app->config;
@@ -93,8 +123,10 @@ prelu_status srv_app_load(srv_app *app, prelu_err *err)
     PRELU_TRY(srv_registry_load(&app->registry, c, app->pool, err));
     PRELU_TRY(srv_workers_create(&app->workers, &app->registry, app->pool, app->timer,
                                  &app->metrics, &o, err));
-    for (int i = 0; i < app->registry.n; i++)
+    for (int i = 0; i < app->registry.n; i++) {
         PRELU_TRY(srv_workers_warm_up(app->workers, &app->registry.models[i], err));
+        say_memory(app, &app->registry.models[i]);
+    }
     atomic_store(&app->state, SRV_READY);
     return PRELU_OK;
 }

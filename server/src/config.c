@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "config.h"
+#include "prelu/log.h"
 #include "prelu/mem.h"
 #include "query.h"
 #include "srvjson.h"
@@ -289,6 +290,37 @@ static prelu_status read_env(srv_config *c, const char *(*env)(const char *), pr
             return blame(err, "", name, st, &why);
     }
     return PRELU_OK;
+}
+
+/* Variables of the engine and the client. */
+static bool of_others(const char *name, size_t len)
+{
+    static const char *const others[] = {"CPU", "CONV", "SERVER", "API_KEY"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strlen(others[i]) == len && memcmp(others[i], name, len) == 0)
+            return true;
+    return false;
+}
+
+void srv_config_warn(char *const *environment)
+{
+    for (; *environment; environment++) {
+        const char *name = *environment + 6;
+        char flag[64];
+        size_t n = 0;
+        if (strncmp(*environment, "PRELU_", 6) != 0)
+            continue;
+        const size_t len = strcspn(name, "=");
+        for (; n < len && n < sizeof flag; n++) {
+            const bool lower = name[n] >= 'a' && name[n] <= 'z';
+            const bool upper = name[n] >= 'A' && name[n] <= 'Z';
+            flag[n] = (char)(lower ? '?' : upper ? name[n] - 'A' + 'a' : name[n]);
+            flag[n] = flag[n] == '_' ? '-' : flag[n];
+        }
+        if (find(flag, n) < 0 && !of_others(name, len))
+            prelu_log(PRELU_LOG_WARN, "PRELU_%.*s in the environment is no option (see --help)",
+                      (int)(len < 60 ? len : 60), name);
+    }
 }
 
 /* One flag at argv[*k]; with `only` >= 0, others are just checked. */

@@ -64,6 +64,9 @@ void srv_config_deinit(srv_config *c);
 /** Each value and where it came from. */
 void srv_config_print(const srv_config *c, FILE *to);
 void srv_config_help(FILE *to);
+/** Log a warning for each PRELU_... of the environment ("NAME=value", NULL at the end) that nothing
+ *  here reads: likely a misspelt option. */
+void srv_config_warn(char *const *environment);
 
 /** Split [NAME=]PATH: @return the path; *name_len is 0 when there is no name. */
 const char *srv_config_split(const char *text, size_t *name_len);

@@ -146,6 +146,8 @@ static int check(srv_app *app, const srv_config *config)
     return 0;
 }
 
+extern char **environ;
+
 static const char *env(const char *name) { return getenv(name); }
 
 int main(int argc, char **argv)
@@ -176,6 +178,7 @@ int main(int argc, char **argv)
         sigdelset(&set, SIGHUP);
         signal(SIGPIPE, SIG_IGN);
         srv_logger_start((srv_log_format)config.log_format, (prelu_log_level)config.log_level);
+        srv_config_warn(environ);
         code = load_secrets(&app, &config);
         if (!code)
             code = config.check ? check(&app, &config) : serve(&app, &config, &set);

@@ -270,6 +270,78 @@ def test_heatmap_png(server):
     assert status == 400 and json.loads(body)["code"] == "corrupt_image"
 
 
+def test_a_misspelt_variable_is_named(program, run_program):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PRELU_")}
+    env |= {"PRELU_MOED": "dense", "PRELU_max_body": "1", "PRELU_CPU": "avx2", "PRELU_TOP_K": "3",
+           "PRELU_SERVER": "x", "PRELU_" + "X" * 99: ""}
+    r = run_program("prelu-serve", "--check", env=env)
+    named = re.findall(r"\b(PRELU_\w+) in the environment is no option", r.stderr)
+    assert r.returncode == 0 and sorted(named) == ["PRELU_MOED", "PRELU_" + "X" * 60, "PRELU_max_body"]
+
+
+def turned(picture, orientation, **options):
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    return jpeg(picture, exif=exif, **options)
+
+
+def test_a_mirrored_picture_has_the_mirrored_heatmap(own_server, model, tmp_path, run_program):
+    """Orientation 2 is the mirror image, of the same decoded pixels."""
+    other = tmp_path / "other.onnx"
+    r = run_program("prelu-train", "init", "--arch", "cifar", "--width", 0.25, "--seed", 2, "--out", other)
+    assert r.returncode == 0, r.stderr
+    s = own_server("--model", f"b={other}", "--ensemble", "both=small,b", "--request-timeout", "300s")
+    for width, height in ((96, 64), (90, 61)):
+        picture = draw(width, height, 4)
+        for query in ("mode=dense&scales=64", "mode=dense&scales=61", "mode=multiscale&scales=40,48,64",
+                      "mode=multiscale&scales=40,61&average=logit"):
+            for name in ("small", "both"):
+                full = f"?{query}&model={name}&heatmap=3&top_k=10"
+                straight, mirrored = (s.classify(x, full)[1] for x in (jpeg(picture), turned(picture, 2)))
+                for p, q in zip(straight["predictions"], mirrored["predictions"]):
+                    assert p["class"] == q["class"] and abs(p["score"] - q["score"]) < 1e-8
+                a, b = straight["heatmap"], mirrored["heatmap"]
+                rows = [[m["scores"][r * m["cols"]:(r + 1) * m["cols"]] for r in range(m["rows"])] for m in (a, b)]
+                assert len(rows[0]) > 1 and rows[1] == [r[::-1] for r in rows[0]] != rows[0]
+                left, above, right, below = a["box"]
+                assert b["box"] == pytest.approx([width - right, above, width - left, below])
+
+
+@pytest.mark.parametrize("orientation,undo", [(3, "ROTATE_180"), (6, "ROTATE_90"), (7, "TRANSVERSE"), (8, "ROTATE_270")])
+def test_a_heatmap_is_aligned_to_the_upright_picture(server, orientation, undo):
+    """A file whose pixels lie otherwise, and says so, against one whose pixels are upright."""
+    upright, fine = draw(96, 64, 4), {"quality": 100, "subsampling": 0}
+    lying = upright.transpose(getattr(PIL.Image.Transpose, undo))
+    for query in ("?mode=dense&scales=64&heatmap=3", "?mode=multiscale&scales=40,64&heatmap=3"):
+        a, b = (server.classify(x, query)[1] for x in (jpeg(upright, **fine), turned(lying, orientation, **fine)))
+        assert a["image"] == b["image"] == {"width": 96, "height": 64, "format": "jpeg"}
+        a, b = a["heatmap"], b["heatmap"]
+        assert b.pop("scores") == pytest.approx(a.pop("scores"), abs=0.01) and a == b
+
+
+def peak_mib(process):
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+
+@pytest.mark.parametrize("size,options", [((8660, 5773), {"progressive": True}), ((28000, 1780), {"subsampling": 0})])
+def test_a_large_picture_takes_no_more_memory_than_the_log_says(program, tmp_path, size, options):
+    """The bundled model, multi-scale, at the limit of pixels."""
+    s = Server(program, tmp_path, "--request-timeout", "300s")
+    try:
+        said = re.search(r"a picture of 50 MP takes at most (\d+) MiB \(multiscale\), the longest (\d+) MiB", s.text())
+        picture = PIL.Image.linear_gradient("L").resize(size).convert("RGB")
+        before = peak_mib(s.process)
+        status, answer = s.classify(jpeg(picture, quality=70, **options), "?mode=multiscale")
+        assert status == 200 and answer["image"]["width"] == size[0]
+        took = peak_mib(s.process) - before
+        assert took > 3 * size[0] * size[1] / 2**20 * 0.9  # it was decoded whole
+        if SLOW == 1:  # sanitizers keep freed memory
+            assert took < max(int(said[1]), int(said[2]))
+    finally:
+        s.close()
+
+
 def test_an_ensemble_of_a_model_with_itself_is_the_model(own_server, model, tmp_path, run_program):
     other = tmp_path / "other.onnx"
     r = run_program("prelu-train", "init", "--arch", "cifar", "--width", 0.25, "--seed", 2, "--out", other)

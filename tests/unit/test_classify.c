@@ -288,6 +288,28 @@ static void test_rate(void **state)
     whole_free(&w);
 }
 
+/* The bound on memory holds what a session really allocates, and grows with the picture. */
+static void test_bytes(void **state)
+{
+    whole w = whole_new();
+    const prelu_test t = resolved(&w, "multiscale@32+64");
+    size_t all, more, activations;
+    prelu_err err = {0};
+    (void)state;
+    check_ok(prelu_session_measure(w.dense, NULL, 2, 64, 128, &activations, &err), &err);
+    check_ok(prelu_session_reshape(w.dense_s, 2, 64, 128, &err), &err);
+    assert_int_equal(activations, prelu_session_bytes(w.dense_s));
+    check_fails(prelu_session_measure(w.dense, NULL, 0, 64, 128, &activations, &err), PRELU_E_ARG,
+                &err);
+    check_ok(prelu_test_bytes(&all, &t, w.m, w.plan, NULL, 400, 200, &err), &err);
+    assert_true(all > activations + 9 * 400 * 200 + 3 * (64 * 32 + 128 * 64));
+    check_ok(prelu_test_bytes(&more, &t, w.m, w.plan, NULL, 4000, 2000, &err), &err);
+    assert_int_equal(more - all, 9 * (4000 * 2000 - 400 * 200));
+    check_ok(prelu_test_bytes(&more, &ten, w.m, w.plan, NULL, 400, 200, &err), &err);
+    assert_true(more > 9 * 400 * 200);
+    whole_free(&w);
+}
+
 /* The ten views are what ten centre requests on the cut-out views give, bit for bit. */
 static void test_ten_centers(void **state)
 {
@@ -660,6 +682,7 @@ int main(void)
         cmocka_unit_test(test_resolve),
         cmocka_unit_test(test_work),
         cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_ten_centers),
         cmocka_unit_test(test_dense_one_window),
         cmocka_unit_test(test_multiscale),

@@ -65,4 +65,9 @@ PRELU_MUST_CHECK prelu_status prelu_session_read(const prelu_session *s, int i, 
                                                  size_t count, prelu_err *err);
 const prelu_plan *prelu_session_plan(const prelu_session *s);
 size_t prelu_session_bytes(const prelu_session *s); /* of the block and scratch */
+/** What prelu_session_bytes would be after a reshape to n x h x w; allocates no activations.
+ *  @return as prelu_session_reshape. Thread-safe. */
+PRELU_MUST_CHECK prelu_status prelu_session_measure(const prelu_plan *plan, prelu_pool *pool,
+                                                    int64_t n, int64_t h, int64_t w, size_t *bytes,
+                                                    prelu_err *err);
 #endif

@@ -303,12 +303,19 @@ static prelu_status prepare_nodes(prelu_session *s, gr_block *shared, size_t *sc
     return PRELU_OK;
 }
 
+/* *total, rounded up to pages, and the scratch of each slot behind it. */
+static prelu_status block_size(const prelu_session *s, size_t *total, size_t scratch, size_t *len,
+                               prelu_err *err)
+{
+    PRELU_TRY(prelu_mul(scratch, (size_t)s->slots, len, err));
+    *total = (*total + 4095) / 4096 * 4096;
+    return prelu_add(*len, *total, len, err);
+}
+
 static prelu_status grow_block(prelu_session *s, size_t total, size_t scratch, prelu_err *err)
 {
     size_t len;
-    PRELU_TRY(prelu_mul(scratch, (size_t)s->slots, &len, err));
-    total = (total + 4095) / 4096 * 4096;
-    PRELU_TRY(prelu_add(len, total, &len, err));
+    PRELU_TRY(block_size(s, &total, scratch, &len, err));
     if (len > s->max_bytes)
         return prelu_fail(
             err, PRELU_E_LIMIT, "activations of %lld x %lld x %lld need %zu MiB; limit %zu MiB",
@@ -445,6 +452,14 @@ static void point(prelu_session *s)
     fill_tensors(s);
 }
 
+static prelu_status check_sizes(int64_t n, int64_t h, int64_t w, prelu_err *err)
+{
+    if (n < 1 || h < 1 || w < 1 || n > 1 << 20 || h > PRELU_MAX_SIDE || w > PRELU_MAX_SIDE)
+        return prelu_fail(err, PRELU_E_ARG, "%lld pictures of %lld x %lld; sides 1..%d",
+                          (long long)n, (long long)h, (long long)w, PRELU_MAX_SIDE);
+    return PRELU_OK;
+}
+
 prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h, int64_t w,
                                    prelu_err *err)
 {
@@ -452,9 +467,7 @@ prelu_status prelu_session_reshape(prelu_session *s, int64_t n, int64_t h, int64
     prelu_status st = PRELU_OK;
     if (s->n == n && s->h == h && s->w == w)
         return PRELU_OK;
-    if (n < 1 || h < 1 || w < 1 || n > 1 << 20 || h > PRELU_MAX_SIDE || w > PRELU_MAX_SIDE)
-        return prelu_fail(err, PRELU_E_ARG, "%lld pictures of %lld x %lld; sides 1..%d",
-                          (long long)n, (long long)h, (long long)w, PRELU_MAX_SIDE);
+    PRELU_TRY(check_sizes(n, h, w, err));
     s->running = false;
     s->n = n;
     s->h = h;
@@ -725,3 +738,20 @@ prelu_status prelu_session_read(const prelu_session *s, int i, float *dst, size_
 const prelu_plan *prelu_session_plan(const prelu_session *s) { return s->plan; }
 
 size_t prelu_session_bytes(const prelu_session *s) { return s->block_len; }
+
+prelu_status prelu_session_measure(const prelu_plan *plan, prelu_pool *pool, int64_t n, int64_t h,
+                                   int64_t w, size_t *bytes, prelu_err *err)
+{
+    prelu_session *s = NULL;
+    size_t total, scratch;
+    PRELU_TRY(check_sizes(n, h, w, err));
+    PRELU_TRY(prelu_session_create(&s, plan, pool, 0, err));
+    s->n = n;
+    s->h = h;
+    s->w = w;
+    prelu_status st = lay_out(s, &total, &scratch, err);
+    if (!st)
+        st = block_size(s, &total, scratch, bytes, err);
+    prelu_session_destroy(&s);
+    return st;
+}

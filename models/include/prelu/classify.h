@@ -72,6 +72,15 @@ PRELU_MUST_CHECK prelu_status prelu_test_work(prelu_work *out, const prelu_test 
  *  @param t resolved; @param width,height of the picture. 1 for a picture that will be refused. */
 size_t prelu_test_units(const prelu_test *t, const prelu_model *m, int width, int height);
 
+/** A bound on what a test of one picture takes beside the model and the file's bytes: the decoded
+ *  picture, twice as much for the coefficients of a progressive one, its sizes, the activations of
+ *  the largest of them, scores.
+ *  @param plan  for views. @param pool  that sessions run on. @return as prelu_plan_measure. */
+PRELU_MUST_CHECK prelu_status prelu_test_bytes(size_t *out, const prelu_test *t,
+                                               const prelu_model *m, const prelu_plan *plan,
+                                               prelu_pool *pool, int width, int height,
+                                               prelu_err *err);
+
 #define PRELU_MAX_IMAGES_PREPARED PRELU_MAX_SCALES
 /** Pixels of one size that is tested densely: bounds the memory of a run. At 480 pixels a panorama
  *  may be 17 times as long as it is high. */
