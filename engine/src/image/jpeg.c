@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <jerror.h>
 #include <jpeglib.h>
@@ -238,7 +239,7 @@ static prelu_status prepare_output(struct decoder *d)
 {
     struct jpeg_decompress_struct *c = &d->cinfo;
     bool cmyk = c->num_components == 4;
-    c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+    c->out_color_space = cmyk ? JCS_CMYK : c->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
     choose_scale(d);
     jpeg_calc_output_dimensions(c);
     int w = (int)c->output_width, h = (int)c->output_height;
@@ -266,6 +267,18 @@ static void cmyk_to_rgb(uint8_t *row, size_t width)
             row[3 * x + c] = (uint8_t)((v + (v >> 8)) >> 8);
         }
     }
+}
+
+/* In place: the row's last third holds the gray bytes. They are met before they are overwritten, as
+ * pixel x ends at 3 x + 2 < 2 width + x + 1. */
+static void gray_to_rgb(uint8_t *row, size_t width)
+{
+    const uint8_t *gray = row + 2 * width;
+    for (size_t x = 0; x + 1 < width; x++) {
+        const uint32_t v = gray[x] * 0x010101u;
+        memcpy(row + 3 * x, &v, sizeof v); /* the next pixel overwrites the fourth byte */
+    }
+    row[3 * width - 3] = row[3 * width - 2] = gray[width - 1];
 }
 
 /* Rows y .. y+rows-1 from the strip to their upright places. When picture rows become columns the
@@ -298,11 +311,14 @@ static void read_rows(struct decoder *d)
         if (rows > STRIP_ROWS)
             rows = STRIP_ROWS;
         JSAMPROW row[STRIP_ROWS];
+        const size_t before = c->num_components == 1 ? 2 * (size_t)c->output_width : 0;
         for (size_t i = 0; i < rows; i++)
-            row[i] = d->strip ? d->strip + i * d->strip_stride
-                              : d->origin + (ptrdiff_t)(y + i) * d->step_y;
+            row[i] = before + (d->strip ? d->strip + i * d->strip_stride
+                                        : d->origin + (ptrdiff_t)(y + i) * d->step_y);
         for (size_t done = 0; done < rows;)
             done += jpeg_read_scanlines(c, row + done, (JDIMENSION)(rows - done));
+        for (size_t i = 0; i < rows && before; i++)
+            gray_to_rgb(row[i] - before, c->output_width);
         if (!d->strip)
             continue;
         if (c->num_components == 4)
