@@ -44,6 +44,8 @@ static prelu_status prepare(srv_app *app, const srv_config *config, prelu_err *e
 prelu_status srv_app_open(srv_app *app, const srv_config *config, prelu_err *err)
 {
     PRELU_TRY(prepare(app, config, err));
+    if (config->rate_limit)
+        PRELU_TRY(srv_limiter_create(&app->limiter, config->rate_limit, err));
     raise_nofile((size_t)config->max_connections);
     int http = config->http_threads ? (int)config->http_threads : (thread_count(config) + 7) / 8;
     srv_http_options o = {.path = config->unix_socket,
@@ -173,6 +175,7 @@ void srv_app_close(srv_app *app)
     srv_workers_destroy(&app->workers);
     srv_registry_deinit(&app->registry);
     srv_keys_destroy(&app->keys);
+    srv_limiter_destroy(&app->limiter);
     srv_tls_unload();
     srv_timer_destroy(&app->timer);
 }

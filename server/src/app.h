@@ -3,6 +3,7 @@
 #include "config.h"
 #include "http.h"
 #include "keys.h"
+#include "limiter.h"
 #include "metrics.h"
 #include "registry.h"
 #include "worker.h"
@@ -19,8 +20,9 @@ typedef struct srv_app {
     srv_workers *workers;
     srv_http *http;
     srv_metrics metrics;
-    srv_keys *keys;   /* NULL: no key is asked for */
-    atomic_int state; /* srv_state; models and workers are there from SRV_READY on */
+    srv_keys *keys;       /* NULL: no key is asked for */
+    srv_limiter *limiter; /* NULL: any rate */
+    atomic_int state;     /* srv_state; models and workers are there from SRV_READY on */
 } srv_app;
 
 /** Open the port: from now on /healthz answers, and /readyz says "loading".

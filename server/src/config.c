@@ -64,6 +64,8 @@ static const option table[] = {
     {"max-pixels", PIXELS, AT(max_pixels), "50MP", 1, INT64_C(4290250000), "PIXELS",
      "most pixels of a picture"},
     {"max-images", COUNT, AT(max_images), "64", 1, 1024, "N", "most pictures of one request"},
+    {"rate-limit", COUNT, AT(rate_limit), "0", 0, 1000000, "N",
+     "requests a second of one client, by its key or else its address, 0 = any (429)"},
     {"max-connections", COUNT, AT(max_connections), "1024", 1, 100000, "N", "most connections"},
     {"api-key-file", TEXT, AT(api_key_file), NULL, 0, 0, "FILE",
      "ask for a key; the file has lines name:sha256 (see prelu-serve hash-key), read anew on "

@@ -47,6 +47,7 @@ typedef struct srv_config {
     int64_t top_k, max_batch, max_batch_delay, queue_limit; /* queue_limit 0 = 256 per thread */
     int64_t request_timeout, header_timeout, idle_timeout;
     int64_t max_body, max_buffered, max_pixels, max_images, max_connections;
+    int64_t rate_limit; /* 0 = none */
     int64_t drain_delay, drain_timeout;
     int64_t log_format, log_level; /* srv_log_format, prelu_log_level */
     bool no_ui, check, print_config, version, help;

@@ -6,9 +6,11 @@
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "text.h"
+#include "trace.h"
 #include "watch.h"
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -75,6 +77,7 @@ struct srv_exchange {
     struct MHD_Connection *mhd;
     srv_request_info info;
     char id[65];
+    char trace[SRV_TRACE_LEN + 1];
     char *uri;
     step step;
     bool too_long; /* of the URI */
@@ -118,13 +121,18 @@ static void raw_send(const srv_conn *c, const srv_reply *r, const char *id, bool
     srv_text_deinit(&t);
 }
 
-static void make_id(srv_http *h, char id[65])
+/* splitmix64 of a counter: unique in this process, and not to be guessed from outside */
+static uint64_t next_number(srv_http *h)
 {
-    /* splitmix64 of a counter: unique in this process, and not to be guessed from outside */
     uint64_t z = h->id_seed + 0x9e3779b97f4a7c15u * atomic_fetch_add(&h->next_id, 1);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    snprintf(id, 65, "%016llx", (unsigned long long)(z ^ (z >> 31)));
+    return z ^ (z >> 31);
+}
+
+static void make_id(srv_http *h, char id[65])
+{
+    snprintf(id, 65, "%016llx", (unsigned long long)next_number(h));
 }
 
 /* A deadline passed. On the timer's thread, under its lock: so the connection cannot go away. */
@@ -374,6 +382,26 @@ static enum MHD_Result see_header(void *cls, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
+static void see_trace(srv_exchange *x)
+{
+    const uint64_t random[3] = {next_number(x->http), next_number(x->http), next_number(x->http)};
+    srv_trace_make(x->trace, MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "traceparent"),
+                   random);
+    x->info.trace = x->trace;
+}
+
+/* Whoever has one IPv6 address mostly has the 2^64 of its network. */
+static void see_peer(srv_exchange *x)
+{
+    const union MHD_ConnectionInfo *ci =
+        MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = ci ? ci->client_addr : NULL;
+    if (a && a->sa_family == AF_INET)
+        memcpy(x->info.peer, &((const struct sockaddr_in *)(const void *)a)->sin_addr, 4);
+    else if (a && a->sa_family == AF_INET6)
+        memcpy(x->info.peer, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, 8);
+}
+
 static srv_method method_of(const char *m)
 {
     return strcmp(m, "GET") == 0       ? SRV_GET
@@ -395,7 +423,8 @@ static struct MHD_Response *make_response(srv_exchange *x)
     if (!m)
         return NULL;
     r->body = NULL; /* the response's now, or static */
-    bool ok = MHD_add_response_header(m, "X-Request-Id", x->id) == MHD_YES;
+    bool ok = MHD_add_response_header(m, "X-Request-Id", x->id) == MHD_YES &&
+              MHD_add_response_header(m, "traceparent", x->trace) == MHD_YES;
     if (r->content_type)
         ok = ok && MHD_add_response_header(m, "Content-Type", r->content_type) == MHD_YES;
     if (!r->cacheable)
@@ -488,6 +517,8 @@ static enum MHD_Result headers_in(srv_exchange *x, const char *method, const cha
     prelu_err err = {0};
     srv_http *h = x->http;
     x->step = STEP_READING;
+    see_trace(x);
+    see_peer(x);
     x->info.method = method_of(method);
     x->info.content_type = MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "Content-Type");
     x->info.authorization = MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, "Authorization");

@@ -33,7 +33,9 @@ typedef struct srv_request_info {
     const char *content_type;                     /* or NULL */
     const char *accept, *authorization, *api_key; /* headers; or NULL */
     const char *json_length;                      /* Inference-Header-Content-Length, or NULL */
-    const char *id; /* X-Request-Id: the client's if harmless, else our own */
+    const char *trace;                            /* ours: srv_trace_make */
+    unsigned char peer[16]; /* its address; of IPv6 the network, of a unix socket 0 */
+    const char *id;         /* X-Request-Id: the client's if harmless, else our own */
     const unsigned char *body;
     size_t body_len;
     int64_t started, received; /* srv_now: request line seen, body complete */

@@ -2,6 +2,7 @@
 #include "logger.h"
 #include "prelu/mem.h"
 #include "srvjson.h"
+#include "trace.h"
 #include "utf8.h"
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static const char *method_name(srv_method m)
 
 void srv_logger_access(const srv_request_info *info, const char *route, const srv_outcome *o)
 {
-    char when[32], line[320];
+    char when[32], line[320], trace[SRV_TRACE_ID + 1];
     double ms = (double)(o->ended - info->started) * 1e-6;
     if (logger.most < PRELU_LOG_INFO)
         return;
@@ -103,6 +104,10 @@ void srv_logger_access(const srv_request_info *info, const char *route, const sr
     srv_json_set_text(j, "level", "info");
     srv_json_set_text(j, "msg", "request");
     srv_json_set_text(j, "request_id", info->id);
+    if (info->trace) {
+        srv_trace_id(trace, info->trace);
+        srv_json_set_text(j, "trace_id", trace);
+    }
     srv_json_set_text(j, "method", method_name(info->method));
     srv_json_set_text(j, "route", route);
     srv_json_set_int(j, "status", o->status);

@@ -20,9 +20,9 @@ static const double score_bounds[SRV_MAX_BUCKETS] = {0.05, 0.1, 0.2, 0.3,  0.4, 
 
 static const char *const stage_names[SRV_STAGES] = {"read",  "decode", "prepare",
                                                     "queue", "infer",  "reply"};
-static const char *const reject_names[SRV_REJECTS] = {"queue_full", "memory",   "draining",
-                                                      "loading",    "deadline", "body_too_large",
-                                                      "malformed",  "slow",     "key"};
+static const char *const reject_names[SRV_REJECTS] = {
+    "queue_full",     "memory",    "draining", "loading", "deadline",
+    "body_too_large", "malformed", "slow",     "key",     "rate"};
 
 static void count(atomic_uint_fast64_t *c)
 {

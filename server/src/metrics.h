@@ -27,6 +27,7 @@ typedef enum srv_reject {
     SRV_REJECT_MALFORMED,
     SRV_REJECT_SLOW,
     SRV_REJECT_KEY,
+    SRV_REJECT_RATE,
     SRV_REJECTS
 } srv_reject;
 

@@ -266,6 +266,22 @@ static bool admitted(srv_app *app, const srv_request_info *info, srv_reply *repl
     return false;
 }
 
+/* Its share of requests, by the key it showed, else by where it is. */
+static bool within_rate(srv_app *app, const srv_request_info *info, srv_reply *reply)
+{
+    const char *key = app->keys ? srv_keys_presented(info->authorization, info->api_key) : NULL;
+    int seconds;
+    if (key ? srv_limiter_take(app->limiter, key, strlen(key), info->started, &seconds)
+            : srv_limiter_take(app->limiter, info->peer, sizeof info->peer, info->started,
+                               &seconds))
+        return true;
+    srv_metrics_rejected(&app->metrics, SRV_REJECT_RATE);
+    srv_reply_error(reply, 429, "too_many_requests",
+                    "more requests a second than a client may send (--rate-limit)", info->id);
+    srv_reply_header(reply, "Retry-After", "%d", seconds);
+    return false;
+}
+
 /* Key, path and method. @return the route, or NULL with the reply filled. */
 static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
 {
@@ -276,6 +292,8 @@ static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
         return NULL;
     }
     if (app->keys && needs_key(info->path) && !admitted(app, info, reply))
+        return NULL;
+    if (app->limiter && needs_key(info->path) && !within_rate(app, info, reply))
         return NULL;
     int i = find(app, info->path, info->method);
     if (i < 0) {

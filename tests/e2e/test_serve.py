@@ -472,6 +472,32 @@ def test_request_id_of_the_client(server):
         assert status == 200 and (headers["X-Request-Id"] == given) == used
 
 
+def test_traceparent(server):
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    for given, known in [(f"00-{trace}-{span}-01", True), (f"cc-{trace}-{span}-01-more", True),
+                         (f"00-{trace}-{span}-01-more", False), (f"ff-{trace}-{span}-01", False),
+                         (f"00-{trace.upper()}-{span}-01", False), (f"00-{trace}-{16 * '0'}-01", False),
+                         ("", False), ("x" * 300, False)]:
+        _, headers, _ = server.request("GET", "/healthz", headers={"traceparent": given})
+        version, ours, parent, flags = headers["traceparent"].split("-")
+        assert (version, len(ours), len(parent)) == ("00", 32, 16)
+        assert (ours == trace, flags) == (known, "01" if known else "00") and parent != span
+    seen = {server.get("/healthz")[1]["traceparent"] for _ in range(5)}
+    assert len(seen) == 5
+
+
+def test_rate_limit(own_server):
+    s = own_server("--rate-limit", "5")
+    got = [s.request("POST", "/classify", SMALL) for _ in range(40)]
+    status = [r[0] for r in got]
+    assert set(status) == {200, 429} and status[:5] == 5 * [200]
+    refused = got[status.index(429)]
+    assert int(refused[1]["Retry-After"]) == 1
+    assert json.loads(refused[2])["code"] == "too_many_requests"
+    assert all(s.get(path)[0] == 200 for path in 10 * ["/healthz", "/readyz", "/v2/health/live"])
+    wait_until(lambda: s.get("/openapi.json")[0] == 200)
+
+
 def test_content_encoding_is_refused(server):
     assert server.classify(SMALL, headers={"Content-Encoding": "br"})[0] == 415
     assert server.classify(SMALL, headers={"Content-Encoding": "identity"})[0] == 200
@@ -833,7 +859,9 @@ def test_log_lines_are_json_without_the_clients_bytes(own_server):
     assert s.stop() == 0
     lines = [json.loads(line) for line in s.text().splitlines()]
     requests = [line for line in lines if line["msg"] == "request"]
-    assert {"ts", "level", "msg", "request_id", "method", "route", "status"} <= set(requests[-1])
+    assert {"ts", "level", "msg", "request_id", "trace_id", "method", "route", "status",
+            "duration_ms"} <= set(requests[-1])
+    assert len(requests) == len({r["request_id"] for r in requests})
     assert requests[-1]["route"] == "/classify" and requests[-1]["status"] == 200
     assert "very-secret" not in s.text()
 
