@@ -8,8 +8,10 @@ enum { MR = 14, NR = 32 };
 
 typedef struct tile_args {
     const float *a, *b;
-    const char *next; /* lines to fetch into L2 meanwhile */
+    const char *next; /* so many lines from here on are fetched into L2 meanwhile */
     size_t lines;
+    const float *next_a, *next_c; /* of the tile after this one, to fetch into L1 */
+    size_t a_lines;
     size_t rs, ks, k;
     float *c;
     size_t ldc;
@@ -75,9 +77,17 @@ static inline __attribute__((always_inline)) void tile(const tile_args *t, const
             _mm_prefetch(next, _MM_HINT_T1);
             _mm_prefetch(next + LINE, _MM_HINT_T1);
             next += 2 * LINE;
-        } else if (p < t->lines) {
-            _mm_prefetch(next, _MM_HINT_T1);
-            next += LINE;
+        } else {
+            if (p < t->a_lines)
+                _mm_prefetch((const char *)(t->next_a + 16 * p), _MM_HINT_T0);
+            if (p < (size_t)R) {
+                _mm_prefetch((const char *)(t->next_c + p * t->ldc), _MM_HINT_T0);
+                _mm_prefetch((const char *)(t->next_c + p * t->ldc + 16), _MM_HINT_T0);
+            }
+            if (p < t->lines) {
+                _mm_prefetch(next, _MM_HINT_T1);
+                next += LINE;
+            }
         }
 #pragma GCC unroll 14
         for (int r = 0; r < R; r++) {
@@ -119,23 +129,22 @@ static tile_fn *const tiles[MR][2][2] = {KRN_ROWS_14(ENTRY)};
 static tile_fn *const streaming[MR] = {KRN_ROWS_14(ENTRY)};
 #undef ENTRY
 
-/* What is read after panel j, fetched while its tiles are computed. */
+/* What is read after panel j. */
 static const char *after(const krn_gemm_args *g, size_t j)
 {
-    if (g->fetch)
-        return g->fetch;
     const float *b = g->b + j / NR * g->b_panel;
     return (const char *)(j + NR < g->n ? b + g->b_panel : g->b + g->k * NR);
 }
 
 static void run(const krn_gemm_args *g)
 {
-    const bool by_rows = g->a_ks == 1;
+    const bool by_rows = g->a_ks == 1, packed_a = by_rows && g->a_rs < g->k + 2 * NR;
+    const size_t blocks = (g->m + MR - 1) / MR;
     for (size_t j = 0; j < g->n; j += NR) {
         const size_t cols = g->n - j < NR ? g->n - j : NR;
-        size_t lines = g->fetch ? g->lines : g->k * NR * sizeof(float) / LINE;
+        size_t lines = (g->fetch ? g->fetch_len : g->k * NR * sizeof(float)) / LINE;
         tile_args t = {.b = g->b + j / NR * g->b_panel,
-                       .next = after(g, j),
+                       .next = g->fetch ? g->fetch : after(g, j),
                        .rs = g->a_rs,
                        .ks = g->a_ks,
                        .k = g->k,
@@ -143,7 +152,7 @@ static void run(const krn_gemm_args *g)
                        .accumulate = g->accumulate};
         t.mask[0] = krn_low_bits(cols);
         t.mask[1] = krn_low_bits(cols > 16 ? cols - 16 : 0);
-        for (size_t i = 0, left = (g->m + MR - 1) / MR, rows; i < g->m; i += rows, left--) {
+        for (size_t i = 0, left = blocks, rows; i < g->m; i += rows, left--) {
             krn_epilogue ep;
             rows = (g->m - i + left - 1) / left; /* 16 as 8 + 8: a tile of 2 waits for its FMAs */
             if (g->ep) {
@@ -152,8 +161,11 @@ static void run(const krn_gemm_args *g)
             }
             t.a = g->a + i * g->a_rs;
             t.c = g->c + i * g->ldc + j;
+            t.next_c = left > 1 ? t.c + rows * g->ldc : g->c + j + NR;
+            t.next_a = left > 1 ? t.a + rows * g->a_rs : g->a;
+            t.a_lines = packed_a ? rows * g->a_rs / 16 : 0;
             t.lines = (lines + left - 1) / left;
-            if (g->m <= MR && by_rows && cols > 16 && !g->fetch)
+            if (blocks == 1 && by_rows && cols > 16 && !g->fetch)
                 streaming[rows - 1](&t);
             else
                 tiles[rows - 1][by_rows][cols > 16](&t);

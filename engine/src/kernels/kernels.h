@@ -37,8 +37,8 @@ typedef struct krn_epilogue {
  *     with finite values; panels lie b_panel floats apart, b_panel >= k*nr.
  *  c: rows ldc floats apart; never read unless `accumulate`.
  *  ep: NULL = plain store (all but the last part of k).
- *  fetch: lines that a later call reads, brought into L2 meanwhile where the variant can; NULL: of
- * b, as if the next call went on with the next part of k. */
+ *  fetch: what later calls read, brought into L2 meanwhile where the variant can. Without the
+ * first, b is fetched as if the next call went on with the next part of k. */
 typedef struct krn_gemm_args {
     size_t m, n, k;
     const float *a, *b;
@@ -49,7 +49,7 @@ typedef struct krn_gemm_args {
     bool accumulate;
     const krn_epilogue *ep;
     const void *fetch;
-    size_t lines;
+    size_t fetch_len;
 } krn_gemm_args;
 typedef void krn_gemm_run_fn(const krn_gemm_args *g);
 

@@ -210,17 +210,19 @@ static void block_few(const op_fc *f, const float *a, size_t k, size_t turned, s
     }
 }
 
-/* The part of a panel that is wanted next comes to L2 meanwhile. */
+/* Sums stay in scratch till the last part, see gemm.c. The part of a panel that is wanted next
+ * comes to L2 meanwhile. */
 static void block_many(const op_fc *f, const float *a, size_t k, size_t turned, size_t row,
                        size_t m, size_t col, size_t n, float *y, size_t ldy, const krn_epilogue *ep,
                        float *scratch)
 {
     const krn_gemm *gemm = f->krn->gemm_f32;
     const krn_epilogue last = scaled(f, 0, ep);
-    const size_t kc = op_min(gemm->kc, k), ld = op_lda(kc), panel = narrow_bytes(f, f->nr * k);
-    float *wide = scratch + m * ld;
+    const size_t kc = op_min(OP_FC_PART, k), ld = op_lda(kc), panel = narrow_bytes(f, f->nr * k);
+    const size_t ldc = op_lda(n);
+    float *wide = scratch + m * ld, *sums = wide + f->nr * kc;
     for (size_t k0 = 0; k0 < k; k0 += kc) {
-        const size_t part = op_min(kc, k - k0);
+        const size_t part = op_min(kc, k - k0), len = narrow_bytes(f, part * f->nr);
         rows_f32(f, a, k, turned, row, m, k0, part, scratch, ld);
         const char *b = (const char *)f->panels + narrow_bytes(f, col * k + k0 * f->nr);
         for (size_t j = 0; j < n; j += f->nr, b += panel) {
@@ -229,7 +231,6 @@ static void block_many(const op_fc *f, const float *a, size_t k, size_t turned, 
             here.bias = last.bias ? last.bias + j : NULL;
             here.slope = last.slope ? last.slope + j : NULL;
             here.residual = last.residual ? last.residual + j : NULL;
-            const size_t len = narrow_bytes(f, part * f->nr);
             f->narrow->widen(wide, b, part * f->nr);
             gemm->run(
                 &(krn_gemm_args){.m = m,
@@ -240,23 +241,25 @@ static void block_many(const op_fc *f, const float *a, size_t k, size_t turned, 
                                  .a_ks = 1,
                                  .b = wide,
                                  .b_panel = f->nr * part,
-                                 .c = y + j,
-                                 .ldc = ldy,
+                                 .c = sums + j,
+                                 .ldc = ldc,
                                  .accumulate = k0 > 0,
                                  .fetch = j + f->nr < n ? b + panel : b - j / f->nr * panel + len,
-                                 .lines = len / 64,
+                                 .fetch_len = len,
                                  .ep = k0 + part == k ? &here : NULL});
         }
     }
+    for (size_t i = 0; i < m; i++)
+        memcpy(y + i * ldy, sums + i * ldc, n * sizeof *y);
 }
 
-size_t op_fc_scratch(const op_fc *f, size_t m)
+size_t op_fc_scratch(const op_fc *f, size_t m, size_t n)
 {
     const size_t one = op_lda(op_min(f->kc, f->kp)); /* of what tiles need, half */
     if (f->kind == OP_FC_TILES || few(f, m))
         return m * one;
-    const size_t kc = op_min(f->krn->gemm_f32->kc, f->k);
-    const size_t least = f->narrow->few * one, most = m * op_lda(kc) + f->nr * kc;
+    const size_t kc = op_min(OP_FC_PART, f->k);
+    const size_t least = f->narrow->few * one, most = m * (op_lda(kc) + op_lda(n)) + f->nr * kc;
     return most > least ? most : least; /* a last block may have few rows */
 }
 

@@ -13,7 +13,10 @@ typedef enum op_fc_kind {
     OP_FC_TILES,  /* bf16 by gemm_bf16 */
     OP_FC_NARROW, /* bf16 or int8 by f32 arithmetic */
 } op_fc_kind;
-enum { OP_FC_FEW_ROWS = 4 }; /* up to here a's rows are read in place */
+enum {
+    OP_FC_FEW_ROWS = 4, /* up to here a's rows are read in place */
+    OP_FC_PART = 128    /* of k, for many rows: a panel's and two tiles' rows stay in L1 */
+};
 
 typedef struct op_fc {
     op_fc_kind kind;
@@ -32,8 +35,8 @@ op_fc op_fc_choose(const op_instance *inst, size_t n, size_t k);
 /** Fill `at` (f->bytes, 64-byte aligned) from b: (n,k) rows if `rows`, else (k,n); times alpha. */
 void op_fc_pack(const op_instance *inst, op_fc *f, void *at, const op_file_f32 *b, bool rows,
                 float alpha, prelu_pool *pool);
-/** Floats that blocks of at most m rows need. */
-size_t op_fc_scratch(const op_fc *f, size_t m);
+/** Floats that blocks of at most m rows and n units need. */
+size_t op_fc_scratch(const op_fc *f, size_t m, size_t n);
 /** Rows row..row+m-1, units col..col+n-1 of y (already there), ldy floats apart. a: (.., k) f32
  *  rows; or, with `turned` = its row count, (k, turned).
  *  @param scratch  op_fc_scratch floats. */

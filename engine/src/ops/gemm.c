@@ -184,7 +184,7 @@ static cut cut_product(const dims *d, const krn_gemm *krn)
     cut c = {.panels = op_panels(krn, d->n)};
     c.padded = krn->nr == 1 && krn->run;
     c.in_place = !c.padded && (d->ta || d->m <= FEW_ROWS);
-    c.part = op_min(krn->kc, d->k);
+    c.part = op_min(c.padded || c.in_place ? krn->kc : op_min(krn->kc, OP_FC_PART), d->k);
     /* few products for each value of y, as in the gradient of weights: y's rows are written from
      * end to end */
     const bool shallow = !c.padded && d->ta && d->k <= SHALLOW;
@@ -260,9 +260,10 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
     if (c.padded)                                         /* rows of a and of y */
         work->scratch = (c.row_block * d.k + c.row_block * BLAS_COLS) * sizeof(float);
     else if (pk && pk->low.kind)
-        work->scratch = op_fc_scratch(&pk->low, op_min(c.row_block, d.m)) * sizeof(float);
+        work->scratch =
+            op_fc_scratch(&pk->low, op_min(c.row_block, d.m), op_min(WIDE, d.n)) * sizeof(float);
     else if (!low && !c.in_place)
-        work->scratch = c.row_block * c.lda * sizeof(float);
+        work->scratch = c.row_block * (c.lda + op_lda(op_min(WIDE, d.n))) * sizeof(float);
     return PRELU_OK;
 }
 
@@ -306,37 +307,55 @@ static void padded_block(const krn_gemm *krn, const dims *d, const float *a, con
         krn_epilogue_ref(y, d->n, rows, cols, ep);
 }
 
+/* Rows of a are laid out part by part. Sums stay in scratch till the last part: y's rows lie far
+ * apart, often by a power of two, and would fall into few sets of the caches. */
+static void block_laid_out(const krn_gemm *krn, const dims *d, const cut *c, const float *a,
+                           krn_gemm_args g, float *scratch)
+{
+    float *y = g.c;
+    const size_t n = g.n;
+    const krn_epilogue *ep = g.ep;
+    g.a = scratch;
+    g.a_rs = c->lda;
+    g.a_ks = 1;
+    g.c = scratch + g.m * c->lda;
+    g.ldc = op_lda(n);
+    for (size_t k0 = 0; k0 < d->k; k0 += c->part, g.b += c->part * krn->nr) {
+        g.k = op_min(c->part, d->k - k0);
+        g.accumulate = k0 > 0;
+        g.ep = k0 + g.k == d->k ? ep : NULL;
+        for (size_t i = 0; i < g.m; i++)
+            memcpy(scratch + i * c->lda, a + i * d->k + k0, g.k * sizeof *a);
+        krn->run(&g);
+    }
+    for (size_t i = 0; i < g.m; i++)
+        memcpy(y + i * d->n, g.c + i * g.ldc, n * sizeof *y);
+}
+
 static void block(const krn_gemm *krn, const dims *d, const cut *c, const float *a, const float *b,
                   float *y, const krn_epilogue *ep, op_range row, op_range col, float *scratch)
 {
-    const size_t rows = row.to - row.from;
+    krn_gemm_args g = {.m = row.to - row.from,
+                       .n = col.to - col.from,
+                       .a = d->ta ? a + row.from : a + row.from * d->k,
+                       .a_rs = d->ta ? 1 : d->k,
+                       .a_ks = d->ta ? d->m : 1,
+                       .b = b + col.from * d->k,
+                       .b_panel = krn->nr * d->k,
+                       .c = y,
+                       .ldc = d->n,
+                       .ep = ep};
+    if (!c->in_place) {
+        block_laid_out(krn, d, c, g.a, g, scratch);
+        return;
+    }
     for (size_t k0 = 0; k0 < d->k; k0 += c->part) {
-        const size_t n = op_min(c->part, d->k - k0);
-        krn_gemm_args g = {.m = rows,
-                           .n = col.to - col.from,
-                           .k = n,
-                           .b = b + col.from * d->k + k0 * krn->nr,
-                           .b_panel = krn->nr * d->k,
-                           .c = y,
-                           .ldc = d->n,
-                           .accumulate = k0 > 0,
-                           .ep = ep && k0 + n == d->k ? ep : NULL};
-        if (d->ta) {
-            g.a = a + k0 * d->m + row.from;
-            g.a_rs = 1;
-            g.a_ks = d->m;
-        } else if (c->in_place) {
-            g.a = a + row.from * d->k + k0;
-            g.a_rs = d->k;
-            g.a_ks = 1;
-        } else {
-            for (size_t i = 0; i < rows; i++)
-                memcpy(scratch + i * c->lda, a + (row.from + i) * d->k + k0, n * sizeof *a);
-            g.a = scratch;
-            g.a_rs = c->lda;
-            g.a_ks = 1;
-        }
+        g.k = op_min(c->part, d->k - k0);
+        g.accumulate = k0 > 0;
+        g.ep = k0 + g.k == d->k ? ep : NULL;
         krn->run(&g);
+        g.a += g.k * g.a_ks;
+        g.b += g.k * krn->nr;
     }
 }
 
