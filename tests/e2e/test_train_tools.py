@@ -1,10 +1,13 @@
 """prelu-train describe, init, run, bench: what they print, write and answer to mistakes."""
 import json
 import os
+import resource
 import subprocess
 
 import numpy as np
 import pytest
+
+from serving import is_sanitized
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +199,19 @@ def test_bench_train(train, small_model):
 def test_usage(train, args, word):
     code = 66 if args[:1] == ["run"] else 64
     assert word in train(*args, code=code).stderr
+
+
+def test_little_memory(run_program):
+    """Without memory for a thread or a network: an error, and an end."""
+    if is_sanitized():
+        return  # their shadow memory takes terabytes
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (60 << 20, 60 << 20))
+
+    assert run_program("prelu-train", "--help", preexec_fn=limit).returncode == 0
+    p = run_program("prelu-train", "bench", "--arch", "A", "--threads", 2, preexec_fn=limit)
+    assert p.returncode == 71 and "prelu-train bench: " in p.stderr
 
 
 def test_help(train):

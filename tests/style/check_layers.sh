@@ -96,7 +96,7 @@ declare -A owners=(
     [mpi.h]="models"
 )
 # The C library, the kernel's interface and the compiler's intrinsics are nobody's.
-ours='^(assert|ctype|dirent|endian|errno|fcntl|fenv|float|ftw|getopt|glob|inttypes|limits|locale'
+ours='^(assert|ctype|dirent|dlfcn|endian|errno|fcntl|fenv|float|ftw|getopt|glob|inttypes|limits|locale'
 ours+='|langinfo|libgen|math|netdb|poll|pthread|pwd|sched|semaphore|setjmp|signal|stdalign|stdarg'
 ours+='|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|termios|time|unistd'
 ours+='|wchar|wctype|cpuid|immintrin|execinfo|sysexits|fnmatch|regex|search)\.h$|^(sys|linux|arpa|netinet|asm)/'

@@ -30,11 +30,13 @@ void krn_table_init(krn_table *t, unsigned isa)
 #define FITS_winograd_grad_f32(fn) true
 #define FITS_passes_f32(fn) true
 
+/* Where there are kernels of our own OpenBLAS is not even tried, which would load it. */
 void krn_table_init_trusted(krn_table *t, unsigned isa)
 {
+    const unsigned use = isa & KRN_AVX2 ? isa & ~(unsigned)KRN_BLAS : isa;
     *t = (krn_table){.isa = isa};
 #define KERNEL(slot, need, fn)                                                                     \
-    if ((isa & (need)) == (need) && ((need) == KRN_REF || krn_trusted(FITS_##slot(&fn), #fn)))     \
+    if ((use & (need)) == (need) && ((need) == KRN_REF || krn_trusted(FITS_##slot(&fn), #fn)))     \
         t->slot = &fn;
 #include "kernels/kernels.inc"
 #undef KERNEL
