@@ -67,11 +67,15 @@ PRELU_MUST_CHECK prelu_status mdl_dataset_bytes(const mdl_dataset *d, size_t i, 
 PRELU_MUST_CHECK prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, int draft_side,
                                                  prelu_image *out, prelu_err *err);
 
+/** A file of a later split with the bytes of one of the first split; paths relative to DIR. */
+typedef void mdl_shared_fn(void *ctx, const char *first, const char *later);
 /** SHA-256 of what `sha256sum` prints for the files of all the given splits, sorted by path
  *  relative to DIR: (cd DIR && find train val -name '*.jpg' | LC_ALL=C sort | xargs sha256sum) |
- *  sha256sum. Files that cannot be read are left out. @param text 65 bytes. Read in parallel. */
+ *  sha256sum. Files that cannot be read are left out. @param text 65 bytes. @param shared may be
+ *  NULL; of folders only. Read in parallel. */
 PRELU_MUST_CHECK prelu_status mdl_dataset_digest(const mdl_dataset *const *sets, int n,
-                                                 prelu_pool *pool, char *text, prelu_err *err);
+                                                 prelu_pool *pool, char *text,
+                                                 mdl_shared_fn *shared, void *ctx, prelu_err *err);
 
 /** Of a data set's pixels, 0..255. */
 typedef struct mdl_statistics {

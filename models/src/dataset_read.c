@@ -93,6 +93,7 @@ prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, int draft_side, 
 typedef struct digest_item {
     char *path; /* relative to DIR */
     char sha[MDL_DIGEST_TEXT];
+    int set; /* -1: an IDX file */
 } digest_item;
 
 typedef struct digest_work {
@@ -110,6 +111,8 @@ static void digest_task(void *ctx, size_t i, int worker)
     int n = snprintf(path, sizeof path, "%s/%s", w->dir, w->items[i].path);
     w->st[i] =
         n < 0 || n >= MAX_PATH ? PRELU_E_LIMIT : mdl_digest_file(path, w->items[i].sha, NULL, NULL);
+    if (w->st[i])
+        w->items[i].sha[0] = 0;
 }
 
 static int compare_items(const void *a, const void *b)
@@ -117,8 +120,29 @@ static int compare_items(const void *a, const void *b)
     return strcmp(((const digest_item *)a)->path, ((const digest_item *)b)->path);
 }
 
+static int compare_bytes(const void *a, const void *b)
+{
+    const digest_item *x = a, *y = b;
+    const int order = strcmp(x->sha, y->sha);
+    return order ? order : x->set != y->set ? x->set - y->set : compare_items(a, b);
+}
+
+/* Sorts the items: of equal files those of the first split come first. */
+static void find_shared(digest_work *w, mdl_shared_fn *shared, void *ctx)
+{
+    const digest_item *first = NULL; /* of its bytes, and of the first split */
+    qsort(w->items, w->n, sizeof *w->items, compare_bytes);
+    for (size_t i = 0; i < w->n; i++) {
+        const digest_item *it = &w->items[i];
+        if (it->sha[0] && it->set == 0 && (!first || strcmp(first->sha, it->sha) != 0))
+            first = it;
+        else if (it->set > 0 && first && !strcmp(first->sha, it->sha))
+            shared(ctx, first->path, it->path);
+    }
+}
+
 /* The files of one split: its pictures, or its two IDX files. */
-static prelu_status digest_names(const mdl_dataset *d, digest_work *w, prelu_err *err)
+static prelu_status digest_names(const mdl_dataset *d, int set, digest_work *w, prelu_err *err)
 {
     char name[MAX_PATH], path[2 * MAX_PATH];
     size_t n = d->is_idx ? 2 : d->n_pictures;
@@ -138,6 +162,7 @@ static prelu_status digest_names(const mdl_dataset *d, digest_work *w, prelu_err
         } else {
             mdl_dataset_name(d, i, name, sizeof name);
         }
+        w->items[w->n].set = d->is_idx ? -1 : set;
         w->items[w->n].path = prelu_strdup(name);
         if (!w->items[w->n].path)
             return nomem(err, strlen(name) + 1);
@@ -167,7 +192,7 @@ static prelu_status digest_lines(const digest_work *w, char *text, prelu_err *er
 }
 
 prelu_status mdl_dataset_digest(const mdl_dataset *const *sets, int n, prelu_pool *pool, char *text,
-                                prelu_err *err)
+                                mdl_shared_fn *shared, void *ctx, prelu_err *err)
 {
     digest_work w = {.dir = sets[0]->dir};
     prelu_status st = PRELU_OK;
@@ -179,12 +204,14 @@ prelu_status mdl_dataset_digest(const mdl_dataset *const *sets, int n, prelu_poo
     if (!w.items || !w.st)
         st = nomem(err, most * sizeof *w.items);
     for (int i = 0; i < n && !st; i++)
-        st = digest_names(sets[i], &w, err);
+        st = digest_names(sets[i], i, &w, err);
     if (!st) {
         qsort(w.items, w.n, sizeof *w.items, compare_items);
         prelu_pool_run(pool, w.n, digest_task, &w);
         st = digest_lines(&w, text, err);
     }
+    if (!st && shared)
+        find_shared(&w, shared, ctx);
     for (size_t i = 0; i < w.n; i++)
         prelu_free(w.items[i].path);
     prelu_free(w.items);

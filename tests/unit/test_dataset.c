@@ -166,8 +166,53 @@ static void digest_is_that_of_sha256sum(void **state)
     write_text("train/a/1.jpg", "one");
     write_text("train/a-b/2.jpg", "two");
     check_ok(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), &err);
-    check_ok(mdl_dataset_digest((const mdl_dataset *const[]){d}, 1, NULL, text, &err), &err);
+    check_ok(mdl_dataset_digest((const mdl_dataset *const[]){d}, 1, NULL, text, NULL, NULL, &err),
+             &err);
     assert_string_equal(text, "62f9b0809df3e12803dd112eebad7912716042dc37ded8ac69e450e2c30f3c44");
+    mdl_dataset_destroy(&d);
+}
+
+typedef struct shared_pair {
+    int n;
+    char text[256];
+} shared_pair;
+
+static void note_shared(void *ctx, const char *first, const char *later)
+{
+    shared_pair *p = ctx;
+    const size_t len = strlen(p->text);
+    p->n++;
+    snprintf(p->text + len, sizeof p->text - len, "%s=%s ", first, later);
+}
+
+/* Equal files of one split are its own affair, as are those that cannot be read. */
+static void shared_files_are_named(void **state)
+{
+    prelu_err err = {0};
+    mdl_dataset *d = NULL, *v = NULL;
+    shared_pair found = {0};
+    char text[65], path[512];
+    (void)state;
+    write_text("train/a/1.jpg", "one");
+    write_text("train/a/2.jpg", "two");
+    write_text("train/b/1.jpg", "one");
+    write_text("train/b/9.jpg", "nine");
+    write_text("val/a/3.jpg", "three");
+    write_text("val/a/4.jpg", "three");
+    write_text("val/b/5.jpg", "one");
+    write_text("val/b/6.jpg", "nine");
+    check_ok(mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err), &err);
+    check_ok(mdl_dataset_open_like(&v, "val", d, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s/b/%d.jpg", folder.path, i ? "val" : "train", i ? 6 : 9);
+        assert_int_equal(remove(path), 0);
+    }
+    check_ok(mdl_dataset_digest((const mdl_dataset *const[]){d, v}, 2, NULL, text, note_shared,
+                                &found, &err),
+             &err);
+    assert_int_equal(found.n, 1);
+    assert_string_equal(found.text, "train/a/1.jpg=val/b/5.jpg ");
+    mdl_dataset_destroy(&v);
     mdl_dataset_destroy(&d);
 }
 
@@ -242,7 +287,9 @@ static void reads_idx_as_rgb(void **state)
     assert_int_equal(img.height, 1);
     assert_memory_equal(img.data, "\3\3\3\4\4\4", 6);
     prelu_image_deinit(&img);
-    check_ok(mdl_dataset_digest((const mdl_dataset *const[]){d, v}, 2, NULL, text, &err), &err);
+    check_ok(
+        mdl_dataset_digest((const mdl_dataset *const[]){d, v}, 2, NULL, text, NULL, NULL, &err),
+        &err);
     assert_int_equal(strlen(text), 64);
     mdl_dataset_destroy(&v);
     write_gz("t10k-labels-idx1-ubyte.gz", bad_label, sizeof bad_label);
@@ -269,7 +316,8 @@ static void survives_failing_allocations(void **state)
         prelu_alloc_fail_from(nth);
         st = mdl_dataset_open(&d, folder.path, "train", NULL, 0, &err);
         if (!st)
-            st = mdl_dataset_digest((const mdl_dataset *const[]){d}, 1, NULL, text, &err);
+            st = mdl_dataset_digest((const mdl_dataset *const[]){d}, 1, NULL, text, NULL, NULL,
+                                    &err);
         if (!st) /* pictures that memory fails for are left out: E_FORMAT when none is left */
             st = mdl_dataset_statistics(d, 2, NULL, &s, &err);
         prelu_alloc_fail_from(0);
@@ -288,6 +336,7 @@ int main(void)
         TEST(decodes_or_says_why_not),
         TEST(limits_evenly),
         TEST(digest_is_that_of_sha256sum),
+        TEST(shared_files_are_named),
         TEST(statistics_do_not_depend_on_threads),
         TEST(reads_idx_as_rgb),
         TEST(survives_failing_allocations),

@@ -60,6 +60,7 @@ typedef struct fit {
     train_run run;
     train_progress bar;
     char digest[65];
+    size_t shared;             /* val pictures that are train pictures too, byte for byte */
     mdl_statistics statistics; /* of the training pictures; zero when neither net nor views need
                                   them */
     int micro_batch;           /* really used */

@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 
 #define STATISTICS_SAMPLE 5000
-#define SMALL_CROP 64 /* below: a net for small pictures, whose jitter begins at the crop */
+#define SHARED_SHOWN 5 /* of the pictures that are in train and val; log.jsonl has all */
+#define SMALL_CROP 64  /* below: a net for small pictures, whose jitter begins at the crop */
 
 /* A class that is never shown would be a unit that is only ever pushed down. */
 static prelu_status check_classes(const mdl_dataset *d, prelu_err *err)
@@ -55,10 +56,28 @@ static prelu_status open_data(fit *f, prelu_err *err)
     return PRELU_OK;
 }
 
+/* A picture that is trained on and judged by. */
+static void on_shared(void *ctx, const char *first, const char *later)
+{
+    fit *f = ctx;
+    char quoted_first[1024], quoted_later[1024];
+    if (train_dist_rank())
+        return;
+    if (f->shared++ < SHARED_SHOWN)
+        train_progress_line(&f->bar, true, "%s is the same file as %s", later, first);
+    train_run_log(&f->run, "{\"event\":\"shared\",\"file\":%s,\"train\":%s}",
+                  train_quote(later, quoted_later, sizeof quoted_later),
+                  train_quote(first, quoted_first, sizeof quoted_first));
+}
+
 static prelu_status digest_data(fit *f, prelu_err *err)
 {
     const mdl_dataset *sets[2] = {f->train, f->val};
-    PRELU_TRY(mdl_dataset_digest(sets, f->val ? 2 : 1, f->pool, f->digest, err));
+    PRELU_TRY(mdl_dataset_digest(sets, f->val ? 2 : 1, f->pool, f->digest, on_shared, f, err));
+    if (f->shared)
+        train_progress_line(&f->bar, true,
+                            "%zu of %zu val pictures are train pictures too: val figures flatter",
+                            f->shared, f->val->n_pictures);
     return train_dist_same("the data", f->digest, sizeof f->digest, err);
 }
 
