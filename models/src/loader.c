@@ -257,8 +257,8 @@ static prelu_status collect(mdl_loader *l, slot *s, mdl_batch *out, prelu_err *e
 
 void mdl_loader_seek(mdl_loader *l, uint64_t epoch, uint64_t step)
 {
-    l->epoch = epoch;
-    l->step = step;
+    l->epoch = epoch + step / l->steps;
+    l->step = step % l->steps;
 }
 
 static void advance(mdl_loader *l)

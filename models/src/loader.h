@@ -39,7 +39,7 @@ void mdl_loader_destroy(mdl_loader **l);
 
 /** Whole batches per epoch; what does not fill one is left out (others each epoch). */
 size_t mdl_loader_steps(const mdl_loader *l);
-/** The next batch will be (epoch, step). */
+/** The next batch will be (epoch, step); behind an epoch's last step lies the next epoch. */
 void mdl_loader_seek(mdl_loader *l, uint64_t epoch, uint64_t step);
 /** The next batch; the one after it is begun in the background.
  *  @return E_NOMEM. */

@@ -6,6 +6,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import stat
 import struct
@@ -258,6 +259,20 @@ def test_data_that_cannot_be_trained_on(tmp_path, data):
     assert not out.exists()
 
 
+def test_a_val_picture_in_train_is_named(tmp_path):
+    """fit says which pictures are in both, and goes on: some data sets are like that."""
+    data = make_data(tmp_path / "data", classes=2, train=20, val=4)
+    out = tmp_path / "m.onnx"
+    assert "train pictures too" not in fit(data, out, "--epochs", 1).stderr
+    assert not events(f"{out}.run", "shared")
+    shutil.copy(f"{data}/train/class0/003.jpg", f"{data}/val/class1/copy.jpg")
+    p = fit(data, tmp_path / "n.onnx", "--epochs", 1, "--quiet")
+    assert "val/class1/copy.jpg is the same file as train/class0/003.jpg" in p.stderr
+    assert "1 of 9 val pictures are train pictures too" in p.stderr
+    assert [(e["file"], e["train"]) for e in events(tmp_path / "n.onnx.run", "shared")] == [
+        ("val/class1/copy.jpg", "train/class0/003.jpg")]
+
+
 def test_usage(tmp_path, data):
     out = tmp_path / "m.onnx"
     assert "--arch" in run("fit", "--data", data, "--out", out, expect=64).stderr
@@ -285,6 +300,31 @@ def test_a_full_disk_leaves_the_old_checkpoint(data, tmp_path):
     fit(data, out, "--epochs", 2, "--resume")
     fit(data, tmp_path / "whole.onnx", "--epochs", 2)
     assert out.exists() and state(f"{out}.run")[0] == state(tmp_path / "whole.onnx.run")[0]
+
+
+@pytest.mark.parametrize("what", ["run", "data", "val"])
+def test_a_vanished_folder_stops(tmp_path, what):
+    """The run folder, the data, or only its val pictures go away while fit runs; what is saved stays
+    whole, and once the val pictures are back the run goes on as if nothing had been."""
+    data = make_data(tmp_path / "data")
+    out, net = tmp_path / "m.onnx", [*TINY, "--lr-schedule", "step", "--lr-steps", "100000"]
+    gone = {"run": f"{out}.run", "data": data, "val": f"{data}/val"}[what]
+    p = subprocess.Popen([TRAIN, "fit", *net, "--data", data, "--out", str(out), "--epochs", "100000", "--cache-mb",
+                          "0" if what == "data" else "64"], stderr=subprocess.PIPE, text=True)
+    for line in p.stderr:
+        if line.startswith("epoch 2/"):
+            break
+    os.rename(gone, tmp_path / "away")
+    rest = p.communicate(timeout=120)[1]
+    assert p.returncode in ((66, 74) if what == "run" else (65,)), rest
+    assert ("No such file" if what == "run" else "pictures can be read") in rest and not out.exists()
+    os.rename(tmp_path / "away", gone)
+    reached = state(f"{out}.run")[0]
+    assert reached >= 5
+    if what == "val":
+        fit(data, out, "--resume", "--epochs", reached // 5 + 2, net=net)
+        fit(data, tmp_path / "whole.onnx", "--epochs", reached // 5 + 2, net=net)
+        assert state(f"{out}.run") == state(tmp_path / "whole.onnx.run")
 
 
 def test_a_model_is_written_whole_or_not_at_all(tmp_path):

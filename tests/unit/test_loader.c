@@ -238,6 +238,10 @@ static void seek_gives_the_same_batch(void **state)
     mdl_loader_seek(l, 1, 2);
     check_ok(mdl_loader_next(l, &b, &err), &err);
     assert_true(hash_batch(&b) == hashes[6]);
+    mdl_loader_seek(l, 1,
+                    mdl_loader_steps(l)); /* where a run stops that is asked to while it judges */
+    check_ok(mdl_loader_next(l, &b, &err), &err);
+    assert_true(b.epoch == 2 && b.step == 0 && hash_batch(&b) == hashes[2 * mdl_loader_steps(l)]);
     mdl_loader_destroy(&l); /* with a batch begun */
     prelu_pool_destroy(&pool);
 }

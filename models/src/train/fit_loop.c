@@ -270,8 +270,13 @@ prelu_status train_fit_loop(fit *f, prelu_err *err)
                     memset(err, 0, sizeof *err);
                 return stop_here(f, err); /* the epoch's measurement is repeated on --resume */
             }
-            if (st)
+            if (!st && !f->last.val_images)
+                st = prelu_fail(err, PRELU_E_FORMAT, "none of %zu val pictures can be read",
+                                f->val->n_pictures);
+            if (st) {
+                train_fit_checkpoint(f); /* the epoch is not lost; --resume measures it */
                 return st;
+            }
         }
         log_epoch(f, lr, f->at.seconds - start);
         train_fit_log_layers(f, f->at.epoch + 1, last);
@@ -282,9 +287,9 @@ prelu_status train_fit_loop(fit *f, prelu_err *err)
                                .best_epoch = f->at.best_epoch,
                                .drops = f->at.drops};
         train_fit_checkpoint(f);
+        /* Training on without a place to put it could only be lost. */
+        if (f->save_error.code)
+            return prelu_fail(err, f->save_error.code, "%s", f->save_error.text);
     }
-    /* Training that ends without a place to put it must not look like success. */
-    if (f->save_error.code)
-        return prelu_fail(err, f->save_error.code, "%s", f->save_error.text);
     return PRELU_OK;
 }
