@@ -1,6 +1,8 @@
+#define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,23 @@ typedef struct bench {
     size_t picture_count;
     cli_bench_report report;
 } bench;
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+/* Ctrl-C ends the measuring and reports; a second one ends the program. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
 
 static int load_pictures(bench *b)
 {
@@ -135,7 +154,8 @@ static int run_once(bench *b, double rate, double seconds, unsigned connections,
                                                .seed = b->o->seed,
                                                .same = b->o->same,
                                                .pictures = b->pictures,
-                                               .picture_count = b->picture_count},
+                                               .picture_count = b->picture_count,
+                                               .stop = &stopped},
                              run);
     cli_http_destroy(&http);
     if (!ran)
@@ -163,13 +183,16 @@ static int search(bench *b, cli_bench_run *run, cli_bench_run *best)
         return code;
     cli_report_run(&b->report, run, NULL);
     rate = 0.8 * (double)run->ok / run->seconds;
-    for (int i = 0; i < SEARCH_STEPS && high > low * SEARCH_RATIO && rate >= LEAST_SEARCH_RATE;
+    for (int i = 0;
+         i < SEARCH_STEPS && high > low * SEARCH_RATIO && rate >= LEAST_SEARCH_RATE && !stopped;
          i++) {
         bool in_time;
 
         code = run_once(b, rate, b->o->duration_s, b->o->connections, run);
         if (code)
             return code;
+        if (stopped)
+            break; /* too short a step to judge */
         in_time = cli_bench_in_time(run, b->o->p99_s);
         cli_report_run(&b->report, run, in_time ? "in time" : "late");
         if (in_time) {
@@ -210,6 +233,7 @@ int cli_bench(const cli_options *o, FILE *out, FILE *err)
         code = greet(&b);
     if (code)
         goto out;
+    catch_signals();
     cli_report_title(&b.report, b.picture_count);
     if (o->p99_s > 0) {
         counts = &runs[1];

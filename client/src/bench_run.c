@@ -300,8 +300,13 @@ bool cli_bench_load_run(const cli_bench_load *load, cli_bench_run *run)
         g.idle[g.idle_count] = g.idle_count;
         g.idle_count++;
     }
-    for (send_due(&g); !is_over(&g, cli_clock()); send_due(&g))
+    for (send_due(&g); !is_over(&g, cli_clock()); send_due(&g)) {
         cli_http_poll(load->http, wait_time(&g), on_done, &g);
+        if (*load->stop && cli_clock() < g.end_s) {
+            g.end_s = fmax(cli_clock(), g.start_s);
+            run->seconds = fmax(g.end_s - g.start_s, 1e-6);
+        }
+    }
     if (!g.no_mem)
         count_lost(&g);
     free(g.flying);

@@ -2,6 +2,8 @@
 #ifndef PRELU_CLIENT_BENCH_RUN_H
 #define PRELU_CLIENT_BENCH_RUN_H
 
+#include <signal.h>
+
 #include "bench.h"
 #include "bytes.h"
 
@@ -23,7 +25,8 @@ typedef struct cli_bench_load {
     unsigned seed;
     bool same; /* compare answers */
     cli_bench_picture *pictures;
-    size_t picture_count; /* > 0 */
+    size_t picture_count;              /* > 0 */
+    const volatile sig_atomic_t *stop; /* not 0: the measured time ends now */
 } cli_bench_load;
 
 /** @return false if memory ran out. *run is set anew. */

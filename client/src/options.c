@@ -678,7 +678,8 @@ static const char usage_bench[] =
     "Without --rate each connection asks again as soon as it is answered (closed\n"
     "loop): this gives the highest rate, but hides waiting. With --rate requests\n"
     "come at random times (Poisson), and a latency counts from the time at which its\n"
-    "request was due, even if it could only be sent later.\n";
+    "request was due, even if it could only be sent later. Ctrl-C ends the measuring\n"
+    "and reports.\n";
 
 static const char notes_bench[] =
     "Exit codes: 0 measured, 1 requests failed other than by being refused (429,\n"

@@ -2,6 +2,7 @@
 #include "app.h"
 #include "fingerprint.h"
 #include "logger.h"
+#include "notify.h"
 #include "tls.h"
 #include <errno.h>
 #include <signal.h>
@@ -63,6 +64,7 @@ static int drain(srv_app *app, const sigset_t *set)
 {
     const int64_t tick = 5000000;
     prelu_log(PRELU_LOG_INFO, "draining: %zu requests in flight", srv_app_active(app));
+    srv_notify("STOPPING=1");
     srv_app_retire(app);
     if (app->config->drain_delay && wait_signal(set, app->config->drain_delay))
         _exit(srv_app_active(app) ? SRV_EX_TEMPFAIL : 0);
@@ -132,8 +134,15 @@ static int serve(srv_app *app, const srv_config *config, const sigset_t *set)
     prelu_log(PRELU_LOG_INFO, "ready: prelu-serve %s, %s", PRELU_VERSION, prelu_cpu_text());
     sigset_t with_hangup = *set;
     sigaddset(&with_hangup, SIGHUP);
-    while (wait_signal(&with_hangup, -1) == SIGHUP)
-        srv_app_reload(app);
+    const int64_t interval = srv_notify_interval();
+    int sig;
+    srv_notify("READY=1");
+    while ((sig = wait_signal(&with_hangup, interval)) == SIGHUP || !sig) {
+        if (sig)
+            srv_app_reload(app);
+        else
+            srv_notify("WATCHDOG=1");
+    }
     return drain(app, set);
 }
 

@@ -1,6 +1,8 @@
 """prelu-classify bench: against the real server, and against a stand-in that misbehaves."""
 import json
 import os
+import re
+import signal
 import subprocess
 import time
 
@@ -215,6 +217,19 @@ def test_unix_socket(bench, bin_dir, tmp_path):
             assert done.returncode == 0, done.stderr
         finally:
             s.kill()
+
+
+def test_an_interrupt_ends_the_measuring_and_reports(server, bin_dir, samples):
+    with subprocess.Popen([bin_dir / "prelu-classify", "bench", "-s", url_of(server), "-d", "60m", "--warmup",
+                           "0", samples / "cat.jpg"], stdout=subprocess.PIPE, text=True) as p:
+        for line in p.stdout:
+            if line.startswith("  asked/s"):
+                break
+        time.sleep(0.3)
+        p.send_signal(signal.SIGINT)
+        rest = p.stdout.read()
+        assert p.wait(60) in (0, 1)
+    assert re.search(r"^ +closed +\d", rest, re.M)
 
 
 def test_pictures_that_cannot_be_read(bench, tmp_path):
