@@ -11,11 +11,11 @@
 
 #define CLI_BENCH_TRIES 4 /* counted one by one; the last entry takes all later ones */
 
-/** What one run measured. Requests belong to it by the time they were due (with a rate) or were
- *  finished (closed loop). requests = ok + refused + rejected + errors. */
+/** What one run measured: the requests that were due in its time (in the closed loop: begun),
+ * however late they ended. requests = ok + refused + rejected + errors. */
 typedef struct cli_bench_run {
-    double rate; /* asked; 0: closed loop */
-    double seconds;
+    double rate;    /* asked; 0: closed loop */
+    double seconds; /* closed loop: up to the last answer */
     uint64_t requests;
     uint64_t ok;        /* 200 */
     uint64_t refused;   /* in the end: 429, 503, 504 */

