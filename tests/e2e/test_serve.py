@@ -22,7 +22,7 @@ import warnings
 import PIL.Image
 import pytest
 
-from conftest import BIN
+from conftest import BIN, ROOT
 from serving import (SLOW, SMALL, Server, draw, jpeg, lie_about_size, multipart,
                      parse_raw, wait_until)
 
@@ -850,6 +850,14 @@ def test_metrics(server):
             sample = re.fullmatch(r'([a-z_0-9]+?)(?:_bucket|_sum|_count)?(\{.*\})? (\S+)', line)
             assert sample and float(sample.group(3)) >= 0, line
     assert server.metric("prelu_ready") == 1
+
+
+@pytest.mark.parametrize("name", ["alerts.yml", "grafana-dashboard.json"])
+def test_alerts_and_dashboard_ask_for_figures_that_exist(server, name):
+    shown = set(re.findall(r"^(\w+)", server.get("/metrics")[2].decode(), re.M))
+    shown |= {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+    asked = set(re.findall(r"\b(?:prelu|process)_\w+", (ROOT / "docs" / name).read_text()))
+    assert asked and asked <= shown, asked - shown
 
 
 def test_log_lines_are_json_without_the_clients_bytes(own_server):

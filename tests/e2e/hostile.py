@@ -1,0 +1,271 @@
+#!/usr/bin/python3
+"""What a hostile client can do to prelu-serve, and what a neighbour notices of it.
+
+usage: hostile.py [SECONDS]     each attack that long (3); PRELU_BIN names the folder of the programs
+
+Prints a table: what the attacker got, the 99th percentile of a neighbour that asks for one small
+picture after the other, and the server's memory. Attackers and neighbour run on the last CPU, the
+server on the others.
+"""
+import gzip
+import io
+import multiprocessing
+import os
+import pathlib
+import resource
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+
+import PIL.Image
+
+from serving import SMALL, Server, draw, jpeg, lie_about_size, multipart, parse_raw
+
+POST = b"POST /classify HTTP/1.1\r\nHost: x\r\n"
+CLOSE = b"Connection: close\r\n"
+
+
+def progressive_bomb(scans):
+    """A picture whose first scan, that of the means, is there again and again."""
+    out = io.BytesIO()
+    draw(64, 64, 1).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    at = data.index(b"\xff\xda")
+    end = at + 2
+    while not (data[end] == 0xFF and data[end + 1] != 0):
+        end += 1
+    return data[:end] + data[at:end] * (scans - 1) + data[end:]
+
+
+def length(body):
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def one_byte_chunks(n):
+    return POST + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * n + b"0\r\n\r\n"
+
+
+def get_status(server, data):
+    reply = server.raw(data, half_close=False)
+    return str(parse_raw(reply)[0]) if reply else "closed"
+
+
+# name, statuses that are right, the request
+REQUESTS = [
+    ("no Host", "400", lambda n: b"GET /healthz HTTP/1.1\r\n\r\n"),
+    ("two Content-Lengths", "400", lambda n: POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+    ("Content-Length with chunked", "400", lambda n:
+     POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("Content-Length of 2^63", "400", lambda n: POST + b"Content-Length: 9223372036854775808\r\n\r\n"),
+    ("Inference-Header-Content-Length of 2^63", "400", lambda n:
+     b"POST /v2/models/small/infer HTTP/1.1\r\nHost: x\r\n" + CLOSE +
+     b"Inference-Header-Content-Length: 9223372036854775808\r\n" + length(b"{}")),
+    ("CR LF in the name of a model", "404", lambda n:
+     b"POST /classify?model=a%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: x\r\n" + CLOSE + length(SMALL)),
+    ("CR LF in the name of a file", "200", lambda n: with_file_name(b"a%0d%0aX-Evil: 1")),
+    ("scales=100000", "400", lambda n:
+     b"POST /classify?mode=dense&scales=100000 HTTP/1.1\r\nHost: x\r\n" + CLOSE + length(SMALL)),
+    ("JSON of depth 100,000", "400", lambda n:
+     b"POST /v2/models/small/infer HTTP/1.1\r\nHost: x\r\n" + CLOSE + length(b"[" * 100000)),
+    ("gzip, 1,000:1", "413", lambda n:
+     POST + CLOSE + b"Content-Encoding: gzip\r\n" + length(gzip.compress(bytes(18 << 20)))),
+    ("65,500 x 1 pixels", "413", lambda n: POST + CLOSE + length(WIDE)),
+    ("a header of 65,535 x 65,535 pixels", "413", lambda n:
+     POST + CLOSE + length(lie_about_size(SMALL, 65535, 65535))),
+    ("a progressive JPEG of 10,000 scans", "413", lambda n: POST + CLOSE + length(SCANS)),
+    ("1,000,000 one-byte chunks", "415", one_byte_chunks),
+]
+WIDE = jpeg(PIL.Image.new("RGB", (65500, 1)))
+SCANS = progressive_bomb(10000)
+
+
+def with_file_name(name):
+    body, headers = multipart(("name", SMALL))
+    return (POST + CLOSE + b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n" +
+            length(body.replace(b'filename="name"', b'filename="' + name + b'"')))
+
+
+# ---- those that take their time ----
+
+def ends(connections, seconds):
+    """How connections end that are only listened to: statuses, "closed" or "open"."""
+    seen = set()
+    until = time.monotonic() + seconds
+    for s in connections:
+        s.settimeout(max(0.01, until - time.monotonic()))
+        try:
+            data = s.recv(4096)
+            seen.add(str(parse_raw(data)[0]) if data else "closed")
+        except TimeoutError:
+            seen.add("open")
+        except OSError:
+            seen.add("closed")
+        s.close()
+    return " ".join(sorted(seen))
+
+
+def connect(server, n, first=b""):
+    got = []
+    for _ in range(n):
+        s = socket.socket()
+        s.settimeout(1)
+        try:
+            s.connect(("127.0.0.1", server.port))
+            s.sendall(first)
+        except OSError:
+            s.close()
+            continue
+        got.append(s)
+    return got
+
+
+def trickle(connections, seconds):
+    """A byte each, four times a second, until the server has had enough."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for s in connections:
+            try:
+                s.send(b"x", socket.MSG_DONTWAIT)
+            except OSError:
+                pass
+        time.sleep(0.25)
+
+
+def slow_headers(server, n, seconds):
+    got = connect(server, n, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    trickle(got, seconds)
+    return ends(got, 5)
+
+
+def slow_body(server, n, seconds):
+    got = connect(server, n, POST + b"Content-Length: 100000\r\n\r\n")
+    trickle(got, seconds)
+    return ends(got, 5)
+
+
+def slow_read(server, n, seconds):
+    """Replies that nobody reads: asked for until the server reads no more."""
+    got = []
+    for _ in range(n):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(1)
+        s.connect(("127.0.0.1", server.port))
+        got.append(s)
+        try:
+            for _ in range(200):
+                s.send(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20, socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+    time.sleep(seconds)
+    for s in got:
+        s.close()
+    return "bounded"
+
+
+def half_open(server, n, seconds):
+    until = time.monotonic() + seconds
+    got = connect(server, n)
+    time.sleep(max(0, until - time.monotonic()))
+    for s in got:
+        s.close()
+    return "bounded"
+
+
+SLOW = [("slow headers, 200 connections", "408", slow_headers, 200),
+        ("slow bodies, 200 connections", "408", slow_body, 200),
+        ("slow reading, 200 connections", "bounded", slow_read, 200),
+        ("10,000 connections that say nothing", "bounded", half_open, 10000)]
+
+
+# ---- the table ----
+
+def resident(server):
+    text = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def neighbour(server, stop, pipe):
+    """Milliseconds of one picture after the other, on one connection."""
+    took, connection = [], server.connect()
+    while not stop.is_set():
+        start = time.monotonic()
+        try:
+            connection.request("POST", "/classify", SMALL)
+            assert connection.getresponse().read() and True
+        except OSError:
+            connection.close()
+            connection = server.connect()
+            took.append(float("inf"))
+            continue
+        took.append((time.monotonic() - start) * 1e3)
+        time.sleep(0.002)
+    pipe.send(sorted(took))
+
+
+def beside(server, attack):
+    """(what the attack returns, p99 of a neighbour meanwhile, most memory)."""
+    stop, most = multiprocessing.Event(), [0.0]
+    ours, theirs = multiprocessing.Pipe()
+    other = multiprocessing.Process(target=neighbour, args=(server, stop, theirs))
+    other.start()
+
+    def look():
+        while not stop.is_set():
+            most[0] = max(most[0], resident(server))
+            time.sleep(0.02)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    result = attack()
+    stop.set()
+    took = ours.recv()
+    other.join()
+    looking.join()
+    return result, took[len(took) * 99 // 100], most[0]
+
+
+def repeat(server, data, seconds):
+    """One after the other on connections of their own, so long; the statuses that were seen."""
+    until, seen = time.monotonic() + seconds, set()
+    while time.monotonic() < until:
+        seen.add(get_status(server, data))
+        time.sleep(0.02)
+    return " ".join(sorted(seen))
+
+
+def main(seconds):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
+    cpus = sorted(os.sched_getaffinity(0))
+    program = pathlib.Path(os.environ.get("PRELU_BIN", "build/bin")) / "prelu-serve"
+    bundled = pathlib.Path(__file__).resolve().parents[2] / "models" / "pretrained" / "cifar10.onnx"
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.sched_setaffinity(0, cpus[:-1] or cpus)
+        server = Server(program, pathlib.Path(folder), "--model", f"small={bundled}",
+                        "--header-timeout", "1s", "--request-timeout", "2s", "--log-level", "error")
+        os.sched_setaffinity(0, cpus[-1:])
+        os.nice(5)
+        print("| attack | answer | neighbour's p99, ms | memory, MiB |\n|---|---|---|---|")
+        _, p99, rss = beside(server, lambda: time.sleep(2 * seconds))
+        print(f"| none | | {p99:.2f} | {rss:.0f} |")
+        todo = [(name, want, lambda d=make(1000000): repeat(server, d, seconds))
+                for name, want, make in REQUESTS]
+        todo += [(name, want, lambda f=attack, n=n: f(server, n, seconds))
+                 for name, want, attack, n in SLOW]
+        for name, want, attack in todo:
+            got, p99, rss = beside(server, attack)
+            wrong += got != want
+            print(f"| {name} | {got}{'' if got == want else ', not ' + want} | {p99:.2f} | {rss:.0f} |",
+                  flush=True)
+        wrong += server.stop() != 0
+        server.close()
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 3) != 0)
