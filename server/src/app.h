@@ -12,13 +12,21 @@
  * it is opened, and then belongs to it. */
 typedef enum srv_state { SRV_LOADING, SRV_READY, SRV_DRAINING } srv_state;
 
+/** One of the listeners: what it serves differs. */
+typedef struct srv_side {
+    struct srv_app *app;
+    bool admin;
+} srv_side;
+
 typedef struct srv_app {
     const srv_config *config;
     srv_registry registry;
     prelu_pool *pool;
     srv_timer *timer;
     srv_workers *workers;
-    srv_http *http;
+    srv_http *http, *admin; /* admin: NULL unless asked for */
+    srv_side sides[2];      /* theirs */
+    struct srv_reloader *reloader;
     srv_metrics metrics;
     srv_keys *keys;       /* NULL: no key is asked for */
     srv_limiter *limiter; /* NULL: any rate */
@@ -35,8 +43,8 @@ PRELU_MUST_CHECK prelu_status srv_app_write_port(const srv_app *app, prelu_err *
 PRELU_MUST_CHECK prelu_status srv_app_load(srv_app *app, prelu_err *err);
 /** Load and try the models without opening a port. */
 PRELU_MUST_CHECK prelu_status srv_app_check(srv_app *app, const srv_config *config, prelu_err *err);
-/** Read again what may change while serving: keys and certificate. What cannot be read stays as it
- * was, and the log says why. */
+/** Read again what may change while serving: keys and certificate, at once, and models, in the
+ * background. What cannot be read stays as it was, and the log says why. */
 void srv_app_reload(srv_app *app);
 /** First phase of the drain: not ready any more, still accepting. */
 void srv_app_retire(srv_app *app);

@@ -27,6 +27,8 @@ typedef struct option {
 static const option table[] = {
     {"model", LIST, AT(models), NULL, 0, 0, "[NAME=]PATH",
      "ONNX classifier to serve; repeatable, the first is the default (default: the bundled one)"},
+    {"model-dir", TEXT, AT(model_dir), NULL, 0, 0, "DIR",
+     "serve DIR/NAME/VERSION/model.onnx as well; the highest version of a name is its default"},
     {"ensemble", LIST, AT(ensembles), NULL, 0, 0, "NAME=A,B",
      "the mean of models' scores under a name of its own; repeatable, labels must agree"},
     {"preprocess", LIST, AT(preprocess), NULL, 0, 0, "[NAME=]FILE",
@@ -38,6 +40,8 @@ static const option table[] = {
     {"port-file", TEXT, AT(port_file), NULL, 0, 0, "FILE", "write the port there once listening"},
     {"unix-socket", TEXT, AT(unix_socket), NULL, 0, 0, "PATH",
      "listen on this socket instead of an address and port"},
+    {"admin-listen", TEXT, AT(admin_listen), NULL, 0, 0, "[HOST:]PORT|unix:PATH",
+     "listen there, on a loopback address, for /metrics and for loading and unloading models"},
     {"threads", COUNT, AT(threads), "0", 0, 256, "N",
      "compute threads, 0 = the cores this process may use"},
     {"http-threads", COUNT, AT(http_threads), "0", 0, 64, "N",

@@ -41,6 +41,8 @@ typedef struct srv_config {
     char *host, *port_file, *config;     /* NULL when not given, host aside */
     char *unix_socket;                   /* instead of host and port */
     char *tls_cert, *tls_key;            /* both or neither */
+    char *model_dir;                     /* NAME/VERSION/model.onnx; or NULL */
+    char *admin_listen;                  /* [HOST:]PORT or unix:PATH; NULL: closed */
     char *api_key_file;                  /* NULL: no key is asked for */
     int64_t port, threads, http_threads; /* threads 0 = as many as this process may use */
     int64_t precision, mode;             /* prelu_precision, prelu_mode */

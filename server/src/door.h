@@ -30,7 +30,8 @@ struct request {
     srv_app *app;
     srv_exchange *x; /* not to be touched once answered */
     const srv_door *door;
-    srv_entry *entry;
+    srv_table *table;                    /* held */
+    srv_entry *entry;                    /* in it */
     prelu_test tests[PRELU_MAX_MEMBERS]; /* resolved with the entry's models */
     size_t top_k;
     double budget_ms; /* of mode auto, whose tests are chosen picture by picture; 0 = not auto */

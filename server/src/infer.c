@@ -51,7 +51,7 @@ static prelu_status infer_query(request *r, const srv_query *q, const srv_reques
     if (!in)
         return prelu_fail(err, PRELU_E_NOMEM, "a request");
     r->extra = in;
-    PRELU_TRY(srv_oip_entry(&r->entry, r->app, info->path, err));
+    PRELU_TRY(srv_oip_entry(&r->entry, r->table, info->path, err));
     if (q->n)
         return prelu_fail(err, PRELU_E_ARG, "no query parameters are known here");
     if (info->json_length && !srv_parse_length(info->json_length, strlen(info->json_length), &len))

@@ -151,7 +151,8 @@ static int check(srv_app *app, const srv_config *config)
     prelu_err err = {0};
     if (srv_app_check(app, config, &err))
         return fail("check failed: ", &err);
-    printf("ok: %d model%s\n", app->registry.n, app->registry.n == 1 ? "" : "s");
+    const int n = app->registry.table->n;
+    printf("ok: %d model%s\n", n, n == 1 ? "" : "s");
     return 0;
 }
 

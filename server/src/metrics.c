@@ -86,6 +86,8 @@ void srv_metrics_image(srv_metrics *m, int mode, double top1)
     observe(&m->top1, score_bounds, top1);
 }
 
+void srv_metrics_reload(srv_metrics *m, bool ok) { count(&m->reloads[ok]); }
+
 static void head(srv_text *out, const char *name, const char *type, const char *help)
 {
     srv_text_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -150,6 +152,10 @@ static void write_work(const srv_metrics *m, srv_text *out)
     for (int i = 0; i < SRV_REJECTS; i++)
         srv_text_printf(out, "prelu_rejected_total{reason=\"%s\"} %llu\n", reject_names[i],
                         (unsigned long long)value(&m->rejected[i]));
+    head(out, "prelu_reload_total", "counter", "Reloads of models while serving.");
+    for (int i = 0; i < 2; i++)
+        srv_text_printf(out, "prelu_reload_total{result=\"%s\"} %llu\n", i ? "ok" : "failed",
+                        (unsigned long long)value(&m->reloads[i]));
     head(out, "prelu_cancelled_total", "counter", "Pictures dropped on the way, by stage.");
     for (int i = 0; i < SRV_STAGES; i++)
         srv_text_printf(out, "prelu_cancelled_total{stage=\"%s\"} %llu\n", stage_names[i],
@@ -183,8 +189,8 @@ static void write_gauges(const srv_gauges *g, srv_text *out)
                         g->models[i].precision);
     head(out, "prelu_model_load_seconds", "gauge", "Time from the file to the first answer.");
     for (int i = 0; i < g->n_models; i++)
-        srv_text_printf(out, "prelu_model_load_seconds{model=\"%s\"} %.6f\n", g->models[i].name,
-                        g->models[i].load_seconds);
+        srv_text_printf(out, "prelu_model_load_seconds{model=\"%s\",version=\"%s\"} %.6f\n",
+                        g->models[i].name, g->models[i].version, g->models[i].load_seconds);
 }
 
 static double count_fds(void)

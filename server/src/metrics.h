@@ -2,6 +2,7 @@
 #define SRV_METRICS_H
 #include "text.h"
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Counters and histograms, shown as Prometheus text. Every update is a few atomic additions;
@@ -50,6 +51,7 @@ typedef struct srv_metrics {
     atomic_uint_fast64_t rejected[SRV_REJECTS];
     atomic_uint_fast64_t cancelled[SRV_STAGES];
     atomic_uint_fast64_t images[SRV_METRIC_MODES];
+    atomic_uint_fast64_t reloads[2]; /* failed, done */
 } srv_metrics;
 
 /** @param routes  n_routes < SRV_MAX_ROUTES templates; @param modes  SRV_METRIC_MODES names. */
@@ -61,6 +63,8 @@ void srv_metrics_stage(srv_metrics *m, srv_stage stage, double seconds);
 void srv_metrics_batch(srv_metrics *m, size_t views);
 void srv_metrics_rejected(srv_metrics *m, srv_reject reason);
 void srv_metrics_cancelled(srv_metrics *m, srv_stage stage);
+/** Models were loaded again while serving, or could not be. */
+void srv_metrics_reload(srv_metrics *m, bool ok);
 void srv_metrics_image(srv_metrics *m, int mode, double top1);
 
 /** What is known elsewhere at the moment of asking. */
@@ -73,7 +77,7 @@ typedef struct srv_gauges {
     struct srv_model_gauge {
         const char *name, *version, *sha256, *precision;
         double load_seconds;
-    } models[8];
+    } models[64];
 } srv_gauges;
 
 /** Append the whole exposition (text format 0.0.4). */

@@ -1,10 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "oip.h"
+#include "query.h"
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-/* The n-th part of a path, from 0, if it is a name; else "". */
-static void path_part(char out[129], const char *path, int n)
+void srv_oip_path_part(char out[129], const char *path, int n)
 {
     size_t len = 0;
     out[0] = 0;
@@ -19,31 +20,36 @@ static void path_part(char out[129], const char *path, int n)
 }
 
 /* Parts: v2, models, NAME, and perhaps versions, V. */
-prelu_status srv_oip_entry(srv_entry **out, srv_app *app, const char *path, prelu_err *err)
+prelu_status srv_oip_entry(srv_entry **out, srv_table *t, const char *path, prelu_err *err)
 {
-    char name[129], versions[129], version[129];
-    path_part(name, path, 2);
-    path_part(versions, path, 3);
-    path_part(version, path, 4);
-    *out = name[0] ? srv_registry_find(&app->registry, name) : NULL;
+    char name[129], versions[129], version[129], full[2 * 129];
+    srv_oip_path_part(name, path, 2);
+    srv_oip_path_part(versions, path, 3);
+    srv_oip_path_part(version, path, 4);
+    *out = srv_name_ok(name) ? srv_table_find(t, name) : NULL;
     if (!*out)
         return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
-    if (strcmp(versions, "versions") == 0 && strcmp(version, (*out)->version) != 0)
-        return prelu_fail(err, PRELU_E_NOTFOUND, "the model is not served in that version");
-    return PRELU_OK;
+    if (strcmp(versions, "versions") == 0) {
+        snprintf(full, sizeof full, "%s@%s", name, version);
+        *out = srv_table_find(t, full);
+    }
+    return *out ? PRELU_OK
+                : prelu_fail(err, PRELU_E_NOTFOUND, "the model is not served in that version");
 }
 
-/* @return NULL with the reply filled. */
-static srv_entry *find(srv_app *app, const srv_request_info *info, srv_reply *r)
+/* @param table  to be released. @return NULL with the reply filled. */
+static srv_entry *find(srv_app *app, const srv_request_info *info, srv_table **table, srv_reply *r)
 {
     prelu_err err = {0};
     srv_entry *e;
+    *table = NULL;
     if (atomic_load(&app->state) == SRV_LOADING) {
         srv_reply_error(r, 503, "loading", "the models are being loaded", info->id);
         srv_reply_header(r, "Retry-After", "1");
         return NULL;
     }
-    if (srv_oip_entry(&e, app, info->path, &err) == PRELU_OK)
+    *table = srv_registry_hold(&app->registry);
+    if (srv_oip_entry(&e, *table, info->path, &err) == PRELU_OK)
         return e;
     srv_reply_error(r, 404, "unknown_model", err.text, info->id);
     return NULL;
@@ -95,31 +101,43 @@ static srv_json *tensor(const char *name, const int64_t *shape, size_t rank)
 
 void srv_oip_model(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
-    const srv_entry *e = find(app, info, r);
-    if (!e)
+    srv_table *t;
+    const srv_entry *e = find(app, info, &t, r);
+    if (!e) {
+        srv_table_release(t);
         return;
+    }
     const prelu_model *m = e->members[0]->model;
     const int64_t crop = m->preprocess.crop, in[] = {-1, 3, crop, crop}, out[] = {-1, m->classes};
-    const char *version = e->version;
+    const char *versions[SRV_MAX_MODELS];
+    size_t n = 0;
+    for (int i = t->n_entries - 1; i >= 0; i--)
+        if (strcmp(t->entries[i].name, e->name) == 0)
+            versions[n++] = t->entries[i].version;
     srv_json *o = srv_json_object();
     srv_json_set_text(o, "name", e->name);
-    srv_json_set(o, "versions", texts(&version, 1));
+    srv_json_set(o, "versions", texts(versions, n));
     srv_json_set_text(o, "platform", "onnx_onnxv1");
     srv_json_set(o, "inputs", one(tensor(SRV_OIP_INPUT, in, 4)));
     srv_json_set(o, "outputs", one(tensor(SRV_OIP_OUTPUT, out, 2)));
     srv_reply_json(r, 200, o);
+    srv_table_release(t);
 }
 
 void srv_oip_ready(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
-    const srv_entry *e = find(app, info, r);
+    srv_table *t;
+    const srv_entry *e = find(app, info, &t, r);
     const bool ready = atomic_load(&app->state) == SRV_READY;
-    if (!e)
+    if (!e) {
+        srv_table_release(t);
         return;
+    }
     srv_json *o = srv_json_object();
     srv_json_set_text(o, "name", e->name);
     srv_json_set_bool(o, "ready", ready);
     srv_reply_json(r, ready ? 200 : 503, o);
+    srv_table_release(t);
 }
 
 static srv_json *config_tensor(const char *name, const int64_t *dims, size_t rank)
@@ -135,9 +153,12 @@ static srv_json *config_tensor(const char *name, const int64_t *dims, size_t ran
 
 void srv_oip_config(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
-    const srv_entry *e = find(app, info, r);
-    if (!e)
+    srv_table *t;
+    const srv_entry *e = find(app, info, &t, r);
+    if (!e) {
+        srv_table_release(t);
         return;
+    }
     const prelu_model *m = e->members[0]->model;
     const int64_t crop = m->preprocess.crop, in[] = {3, crop, crop}, out[] = {m->classes};
     srv_json *o = srv_json_object();
@@ -148,6 +169,7 @@ void srv_oip_config(srv_app *app, const srv_request_info *info, srv_reply *r)
     srv_json_set(o, "input", one(config_tensor(SRV_OIP_INPUT, in, 3)));
     srv_json_set(o, "output", one(config_tensor(SRV_OIP_OUTPUT, out, 1)));
     srv_reply_json(r, 200, o);
+    srv_table_release(t);
 }
 
 static void set_duration(srv_json *o, const char *key, uint_fast64_t count, uint_fast64_t ns)
@@ -188,26 +210,37 @@ static void reply_stats(srv_reply *r, srv_json *list)
 
 void srv_oip_stats(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
-    srv_entry *e = find(app, info, r);
+    srv_table *t;
+    srv_entry *e = find(app, info, &t, r);
     if (e)
         reply_stats(r, one(stats(e)));
+    srv_table_release(t);
+}
+
+/* What is served, held; NULL while it is being loaded. */
+static srv_table *held(srv_app *app)
+{
+    return atomic_load(&app->state) == SRV_LOADING ? NULL : srv_registry_hold(&app->registry);
 }
 
 void srv_oip_all_stats(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
+    srv_table *t = held(app);
     srv_json *list = srv_json_array();
     (void)info;
-    for (int i = 0; atomic_load(&app->state) != SRV_LOADING && i < app->registry.n_entries; i++)
-        srv_json_append(list, stats(&app->registry.entries[i]));
+    for (int i = 0; t && i < t->n_entries; i++)
+        srv_json_append(list, stats(&t->entries[i]));
+    srv_table_release(t);
     reply_stats(r, list);
 }
 
 void srv_oip_index(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
+    srv_table *t = held(app);
     srv_json *list = srv_json_array();
     (void)info;
-    for (int i = 0; atomic_load(&app->state) != SRV_LOADING && i < app->registry.n_entries; i++) {
-        const srv_entry *e = &app->registry.entries[i];
+    for (int i = 0; t && i < t->n_entries; i++) {
+        const srv_entry *e = &t->entries[i];
         srv_json *o = srv_json_object();
         srv_json_set_text(o, "name", e->name);
         srv_json_set_text(o, "version", e->version);
@@ -215,6 +248,7 @@ void srv_oip_index(srv_app *app, const srv_request_info *info, srv_reply *r)
         srv_json_set_text(o, "reason", "");
         srv_json_append(list, o);
     }
+    srv_table_release(t);
     srv_reply_json(r, 200, list);
 }
 

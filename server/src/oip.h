@@ -7,8 +7,10 @@
 #define SRV_OIP_INPUT "data"
 #define SRV_OIP_OUTPUT "prob"
 
+/** The n-th part of a path, from 0, if it is a name; else "". */
+void srv_oip_path_part(char out[129], const char *path, int n);
 /** The model of /v2/models/NAME[/versions/V]... @return E_NOTFOUND no such model or version. */
-PRELU_MUST_CHECK prelu_status srv_oip_entry(srv_entry **out, srv_app *app, const char *path,
+PRELU_MUST_CHECK prelu_status srv_oip_entry(srv_entry **out, srv_table *t, const char *path,
                                             prelu_err *err);
 /** The GETs; each fills the reply. */
 void srv_oip_server(srv_app *app, const srv_request_info *info, srv_reply *r);

@@ -27,6 +27,7 @@ static void request_unref(request *r)
     prelu_free(r->body);
     prelu_free(r->tensors);
     prelu_free(r->extra);
+    srv_table_release(r->table);
     prelu_free(r);
 }
 
@@ -161,7 +162,7 @@ static prelu_status read_heatmap(request *r, const srv_query *q, const srv_reque
 
 prelu_status srv_request_model(request *r, const char *name, prelu_err *err)
 {
-    r->entry = srv_registry_find(&r->app->registry, name);
+    r->entry = srv_table_find(r->table, name);
     if (!r->entry)
         return prelu_fail(err, PRELU_E_NOTFOUND, "no model of that name is served");
     return PRELU_OK;
@@ -226,6 +227,7 @@ void srv_request_headers(srv_app *app, srv_exchange *x, srv_reply *reply, const 
     r->app = app;
     r->x = x;
     r->door = door;
+    r->table = srv_registry_hold(&app->registry);
     r->top_k = (size_t)app->config->top_k;
     atomic_init(&r->refs, 1);
     snprintf(r->id, sizeof r->id, "%s", info->id);

@@ -4,12 +4,18 @@
 #include "logger.h"
 #include "oip.h"
 #include "prelu/mem.h"
+#include "reload.h"
 #include "request.h"
 #include <assert.h>
 #include <string.h>
 
+/* Which listeners a route is on; where there is no admin listener, METRICS are on the public one.
+ */
+typedef enum on { PUBLIC, METRICS, BOTH, ADMIN } on;
+
 typedef struct route {
     const char *path; /* a template: "{...}" stands for one part */
+    on on;
     unsigned methods; /* srv_method bits; OPTIONS and, with GET, HEAD come by themselves */
     const char *asset, *content_type; /* of a file that is served as it is */
     /** Fills the reply at once. */
@@ -68,24 +74,25 @@ static void v2_ready(srv_app *app, const srv_request_info *info, srv_reply *r)
 
 /* ---- metrics ---- */
 
-static void fill_gauges(srv_app *app, srv_gauges *g)
+/* @param t  what is served, held; NULL while it is being loaded. */
+static void fill_gauges(srv_app *app, const srv_table *t, srv_gauges *g)
 {
     g->ready = atomic_load(&app->state) == SRV_READY;
     g->in_flight = srv_http_active(app->http);
     g->connections = srv_http_connections(app->http);
     g->version = PRELU_VERSION;
-    if (atomic_load(&app->state) == SRV_LOADING)
-        return; /* models and workers are not there yet */
+    if (!t)
+        return; /* nor are workers there */
     srv_queue_state q = srv_workers_look(app->workers);
     g->queue_depth = q.depth;
     g->queue_units = q.reserved;
     g->queue_capacity = q.limit;
-    g->n_models = app->registry.n;
+    g->n_models = t->n;
     for (int i = 0; i < g->n_models; i++) {
-        const srv_model *m = &app->registry.models[i];
+        const srv_model *m = t->models[i];
         g->models[i] =
-            (struct srv_model_gauge){.name = m->name,
-                                     .version = m->version,
+            (struct srv_model_gauge){.name = m->from.name,
+                                     .version = m->from.version,
                                      .sha256 = srv_registry_digest(&app->registry, m->sha256),
                                      .precision = m->precision,
                                      .load_seconds = m->load_seconds};
@@ -96,8 +103,11 @@ static void metrics(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
     srv_gauges g = {0};
     srv_text text = {.limit = 1 << 20};
-    fill_gauges(app, &g);
+    srv_table *t =
+        atomic_load(&app->state) == SRV_LOADING ? NULL : srv_registry_hold(&app->registry);
+    fill_gauges(app, t, &g);
     srv_metrics_write(&app->metrics, &g, &text);
+    srv_table_release(t);
     if (text.failed) {
         srv_text_deinit(&text);
         srv_reply_error(r, 503, "out_of_memory", "out of memory, try again later", info->id);
@@ -155,14 +165,24 @@ static const route table[] = {
      .methods = SRV_GET,
      .asset = "openapi.json",
      .content_type = "application/json"},
-    {.path = "/healthz", .methods = SRV_GET, .answer = healthz},
-    {.path = "/readyz", .methods = SRV_GET, .answer = readyz},
-    {.path = "/metrics", .methods = SRV_GET, .answer = metrics},
+    {.path = "/healthz", .on = BOTH, .methods = SRV_GET, .answer = healthz},
+    {.path = "/readyz", .on = BOTH, .methods = SRV_GET, .answer = readyz},
+    {.path = "/metrics", .on = METRICS, .methods = SRV_GET, .answer = metrics},
     {.path = "/v2/health/live", .methods = SRV_GET, .answer = v2_live},
     {.path = "/v2/health/ready", .methods = SRV_GET, .answer = v2_ready},
     {.path = "/v2", .methods = SRV_GET, .answer = srv_oip_server},
     {.path = "/v2/models/stats", .methods = SRV_GET, .answer = srv_oip_all_stats},
-    {.path = "/v2/repository/index", .methods = SRV_POST, .answer = srv_oip_index},
+    {.path = "/v2/repository/index", .on = BOTH, .methods = SRV_POST, .answer = srv_oip_index},
+    {.path = "/v2/repository/models/{model}/load",
+     .on = ADMIN,
+     .methods = SRV_POST,
+     .request = srv_admin_load,
+     .left = srv_admin_left},
+    {.path = "/v2/repository/models/{model}/unload",
+     .on = ADMIN,
+     .methods = SRV_POST,
+     .request = srv_admin_unload,
+     .left = srv_admin_left},
     MODEL_ROUTES("/v2/models/{model}"),
     MODEL_ROUTES("/v2/models/{model}/versions/{version}"),
 };
@@ -199,14 +219,27 @@ static bool matches(const char *pattern, const char *path)
 }
 
 /* Without the page, what is posted to its path remains. */
-static int find(const srv_app *app, const char *path, srv_method method)
+static bool is_on(const route *r, const srv_side *side, srv_method method)
+{
+    const srv_config *c = side->app->config;
+    switch (r->on) {
+    case PUBLIC:
+        return !side->admin && !(c->no_ui && is_page(r) && !(r->methods & method & SRV_POST));
+    case METRICS:
+        return side->admin || !c->admin_listen;
+    case BOTH:
+        return true;
+    case ADMIN:
+        break;
+    }
+    return side->admin;
+}
+
+static int find(const srv_side *side, const char *path, srv_method method)
 {
     for (int i = 0; i < N_ROUTES; i++)
         if (matches(table[i].path, path))
-            return app->config->no_ui && is_page(&table[i]) &&
-                           !(table[i].methods & method & SRV_POST)
-                       ? -1
-                       : i;
+            return is_on(&table[i], side, method) ? i : -1;
     return -1;
 }
 
@@ -283,8 +316,9 @@ static bool within_rate(srv_app *app, const srv_request_info *info, srv_reply *r
 }
 
 /* Key, path and method. @return the route, or NULL with the reply filled. */
-static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
+static const route *gate(const srv_side *side, srv_exchange *x, srv_reply *reply)
 {
+    srv_app *app = side->app;
     const srv_request_info *info = srv_exchange_info(x);
     if (info->method == SRV_OPTIONS && strcmp(info->path, "*") == 0) {
         reply->status = 204;
@@ -293,9 +327,9 @@ static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
     }
     if (app->keys && needs_key(info->path) && !admitted(app, info, reply))
         return NULL;
-    if (app->limiter && needs_key(info->path) && !within_rate(app, info, reply))
+    if (app->limiter && !side->admin && needs_key(info->path) && !within_rate(app, info, reply))
         return NULL;
-    int i = find(app, info->path, info->method);
+    int i = find(side, info->path, info->method);
     if (i < 0) {
         srv_reply_error(reply, 404, "not_found", "there is nothing at this path", info->id);
         return NULL;
@@ -317,17 +351,17 @@ static const route *gate(srv_app *app, srv_exchange *x, srv_reply *reply)
 
 static size_t on_headers(void *ctx, srv_exchange *x, srv_reply *reply)
 {
-    srv_app *app = ctx;
-    const route *r = gate(app, x, reply);
+    const srv_side *side = ctx;
+    const route *r = gate(side, x, reply);
     if (!r || !r->headers || srv_exchange_info(x)->method != SRV_POST)
         return 0;
-    r->headers(app, x, reply);
-    return (size_t)app->config->max_body;
+    r->headers(side->app, x, reply);
+    return (size_t)side->app->config->max_body;
 }
 
 static void on_request(void *ctx, srv_exchange *x)
 {
-    srv_app *app = ctx;
+    srv_app *app = ((const srv_side *)ctx)->app;
     const route *r = &table[srv_exchange_route(x)]; /* else on_headers refused */
     if (r->request && srv_exchange_info(x)->method == SRV_POST) {
         r->request(app, x);
@@ -344,12 +378,12 @@ static void on_request(void *ctx, srv_exchange *x)
 static void on_left(void *ctx, srv_exchange *x)
 {
     const route *r = &table[srv_exchange_route(x)]; /* only routes with `request` defer */
-    r->left(ctx, x);
+    r->left(((const srv_side *)ctx)->app, x);
 }
 
 static void on_finished(void *ctx, srv_exchange *x, const srv_outcome *o)
 {
-    srv_app *app = ctx;
+    srv_app *app = ((const srv_side *)ctx)->app;
     const srv_request_info *info = srv_exchange_info(x);
     int i = srv_exchange_route(x);
     srv_metrics_request(&app->metrics, i < 0 ? N_ROUTES : i, o->status,
@@ -365,9 +399,9 @@ static void on_finished(void *ctx, srv_exchange *x, const srv_outcome *o)
         table[i].finished(app, x);
 }
 
-srv_handler srv_routes_handler(srv_app *app)
+srv_handler srv_routes_handler(srv_side *side)
 {
-    return (srv_handler){.ctx = app,
+    return (srv_handler){.ctx = side,
                          .headers = on_headers,
                          .request = on_request,
                          .left = on_left,

@@ -5,7 +5,7 @@
 /** Which path and method leads where. One gate before all of them. */
 
 /** The handler of http.h, with `app` as its context. */
-srv_handler srv_routes_handler(srv_app *app);
+srv_handler srv_routes_handler(srv_side *side);
 /** Templates, for labels of metrics and logs. @return how many. */
 int srv_routes_names(const char *const **names);
 #endif

@@ -325,14 +325,13 @@ size_t srv_workers_active(srv_workers *w) { return atomic_load(&w->active); }
 
 /* ---- beginning and end ---- */
 
-prelu_status srv_workers_create(srv_workers **out, srv_registry *registry, prelu_pool *pool,
-                                srv_timer *timer, srv_metrics *metrics,
-                                const srv_worker_options *options, prelu_err *err)
+prelu_status srv_workers_create(srv_workers **out, prelu_pool *pool, srv_timer *timer,
+                                srv_metrics *metrics, const srv_worker_options *options,
+                                prelu_err *err)
 {
     srv_workers *w = prelu_calloc(1, sizeof *w);
     if (!w)
         return prelu_fail(err, PRELU_E_NOMEM, "workers: no memory");
-    w->registry = registry;
     w->pool = pool;
     w->timer = timer;
     w->metrics = metrics;
@@ -426,5 +425,5 @@ prelu_status srv_workers_warm_up(srv_workers *w, srv_model *m, prelu_err *err)
     while (!job.done)
         pthread_cond_wait(&job.over, &job.lock);
     pthread_mutex_unlock(&job.lock);
-    return job.st ? prelu_fail(err, job.st, "model %s: %s", m->name, job.err.text) : PRELU_OK;
+    return job.st ? prelu_fail(err, job.st, "model %s: %s", m->from.name, job.err.text) : PRELU_OK;
 }

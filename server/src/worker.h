@@ -75,9 +75,8 @@ typedef struct srv_worker_options {
 } srv_worker_options;
 
 /** Everything is borrowed for the workers' life. */
-PRELU_MUST_CHECK prelu_status srv_workers_create(srv_workers **out, srv_registry *registry,
-                                                 prelu_pool *pool, srv_timer *timer,
-                                                 srv_metrics *metrics,
+PRELU_MUST_CHECK prelu_status srv_workers_create(srv_workers **out, prelu_pool *pool,
+                                                 srv_timer *timer, srv_metrics *metrics,
                                                  const srv_worker_options *options, prelu_err *err);
 /** Nothing may be in flight. NULLs *w; NULL is fine. */
 void srv_workers_destroy(srv_workers **w);

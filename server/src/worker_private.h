@@ -31,7 +31,6 @@ typedef struct srv_batch {
 } srv_batch;
 
 struct srv_workers {
-    srv_registry *registry;
     prelu_pool *pool;
     srv_timer *timer;
     srv_metrics *metrics;

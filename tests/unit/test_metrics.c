@@ -59,7 +59,7 @@ static void counters_and_gauges(void **state)
     has("prelu_ready 1");
     has("prelu_build_info{version=\"1.2.3\"} 1");
     has("prelu_model_info{model=\"net\",version=\"1\",sha256=\"abc\",precision=\"fp32\"} 1");
-    has("prelu_model_load_seconds{model=\"net\"} 0.250000");
+    has("prelu_model_load_seconds{model=\"net\",version=\"1\"} 0.250000");
     assert_non_null(strstr(text_of(), "\nprocess_resident_memory_bytes "));
 }
 
