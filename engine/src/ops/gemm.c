@@ -199,8 +199,29 @@ static cut cut_product(const dims *d, const krn_gemm *krn)
     return c;
 }
 
-/* Inputs that phase 0 has to make ready: variable b, c that is no row. */
-static bool packs_b(const op_instance *inst) { return inst->packed == NULL; }
+/* Inputs that phase 0 has to make ready: variable b, c that is no row. One block of rows reads b
+ * once, so its tasks pack b themselves, a part of k at a time. */
+static bool packs_parts(const op_instance *inst, const dims *d, const cut *c)
+{
+    return !inst->packed && !rounds(inst) && !c->padded && !d->ta && c->row_blocks == 1;
+}
+
+static bool packs_b(const op_instance *inst, const dims *d, const cut *c)
+{
+    return !inst->packed && !packs_parts(inst, d, c);
+}
+
+/* Floats of a task's rows of a, and of its sums. */
+static size_t laid_floats(const cut *c, size_t n)
+{
+    return c->row_block * (c->lda + op_lda(op_min(WIDE, n)));
+}
+
+/* Floats of a task's own panels, of one part. */
+static size_t own_panels(const cut *c, const krn_gemm *krn)
+{
+    return (c->panels + c->col_blocks - 1) / c->col_blocks * krn->nr * c->part;
+}
 
 static bool spreads_c(const op_instance *inst, const op_tensor *in, int n_in, size_t n)
 {
@@ -237,7 +258,7 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         return prelu_fail(err, PRELU_E_FORMAT, "shapes of the product do not fit");
     const cut c = cut_product(&d, krn);
     const bool low = rounds(inst);
-    const bool first = packs_b(inst), c_too = spreads_c(inst, in, inst->node->n_in, d.n);
+    const bool first = packs_b(inst, &d, &c), c_too = spreads_c(inst, in, inst->node->n_in, d.n);
     int phase = 0;
     if (first && !low)
         PRELU_TRY(prelu_mul(c.panels * krn->nr, d.k, &floats, err));
@@ -263,7 +284,9 @@ static prelu_status prepare(const op_instance *inst, const op_tensor *in, const 
         work->scratch =
             op_fc_scratch(&pk->low, op_min(c.row_block, d.m), op_min(WIDE, d.n)) * sizeof(float);
     else if (!low && !c.in_place)
-        work->scratch = c.row_block * (c.lda + op_lda(op_min(WIDE, d.n))) * sizeof(float);
+        work->scratch = laid_floats(&c, d.n) * sizeof(float);
+    if (packs_parts(inst, &d, &c))
+        work->scratch += own_panels(&c, krn) * sizeof(float);
     return PRELU_OK;
 }
 
@@ -307,10 +330,38 @@ static void padded_block(const krn_gemm *krn, const dims *d, const float *a, con
         krn_epilogue_ref(y, d->n, rows, cols, ep);
 }
 
+/* Where a block's columns of b come from. */
+typedef struct source {
+    const float *b; /* panels from the first column on, or b itself */
+    float *own;     /* room for a part's panels; NULL: b is panels */
+    float alpha;
+    op_range col;
+} source;
+
+/* Part k0..k0+k-1 of b for g. */
+static void take_b(krn_gemm_args *g, const krn_gemm *krn, const dims *d, const source *s, size_t k0)
+{
+    if (!s->own) {
+        g->b = s->b + k0 * krn->nr;
+        g->b_panel = krn->nr * d->k;
+        return;
+    }
+    g->b = s->own;
+    g->b_panel = krn->nr * g->k;
+    for (size_t j = s->col.from; j < s->col.to; j += krn->nr) {
+        const size_t cols = op_min(krn->nr, d->n - j);
+        float *panel = s->own + (j - s->col.from) * g->k;
+        if (d->tb)
+            op_panel_from_rows(panel, krn->nr, s->b + j * d->k + k0, d->k, cols, g->k, s->alpha);
+        else
+            op_panel_from_cols(panel, krn->nr, s->b + k0 * d->n + j, d->n, cols, g->k, s->alpha);
+    }
+}
+
 /* Rows of a are laid out part by part. Sums stay in scratch till the last part: y's rows lie far
  * apart, often by a power of two, and would fall into few sets of the caches. */
 static void block_laid_out(const krn_gemm *krn, const dims *d, const cut *c, const float *a,
-                           krn_gemm_args g, float *scratch)
+                           const source *s, krn_gemm_args g, float *scratch)
 {
     float *y = g.c;
     const size_t n = g.n;
@@ -320,9 +371,10 @@ static void block_laid_out(const krn_gemm *krn, const dims *d, const cut *c, con
     g.a_ks = 1;
     g.c = scratch + g.m * c->lda;
     g.ldc = op_lda(n);
-    for (size_t k0 = 0; k0 < d->k; k0 += c->part, g.b += c->part * krn->nr) {
+    for (size_t k0 = 0; k0 < d->k; k0 += c->part) {
         g.k = op_min(c->part, d->k - k0);
         g.accumulate = k0 > 0;
+        take_b(&g, krn, d, s, k0);
         g.ep = k0 + g.k == d->k ? ep : NULL;
         for (size_t i = 0; i < g.m; i++)
             memcpy(scratch + i * c->lda, a + i * d->k + k0, g.k * sizeof *a);
@@ -332,30 +384,28 @@ static void block_laid_out(const krn_gemm *krn, const dims *d, const cut *c, con
         memcpy(y + i * d->n, g.c + i * g.ldc, n * sizeof *y);
 }
 
-static void block(const krn_gemm *krn, const dims *d, const cut *c, const float *a, const float *b,
-                  float *y, const krn_epilogue *ep, op_range row, op_range col, float *scratch)
+static void block(const krn_gemm *krn, const dims *d, const cut *c, const float *a, const source *s,
+                  float *y, const krn_epilogue *ep, op_range row, float *scratch)
 {
     krn_gemm_args g = {.m = row.to - row.from,
-                       .n = col.to - col.from,
+                       .n = s->col.to - s->col.from,
                        .a = d->ta ? a + row.from : a + row.from * d->k,
                        .a_rs = d->ta ? 1 : d->k,
                        .a_ks = d->ta ? d->m : 1,
-                       .b = b + col.from * d->k,
-                       .b_panel = krn->nr * d->k,
                        .c = y,
                        .ldc = d->n,
                        .ep = ep};
     if (!c->in_place) {
-        block_laid_out(krn, d, c, g.a, g, scratch);
+        block_laid_out(krn, d, c, g.a, s, g, scratch);
         return;
     }
     for (size_t k0 = 0; k0 < d->k; k0 += c->part) {
         g.k = op_min(c->part, d->k - k0);
         g.accumulate = k0 > 0;
         g.ep = k0 + g.k == d->k ? ep : NULL;
+        take_b(&g, krn, d, s, k0);
         krn->run(&g);
         g.a += g.k * g.a_ks;
-        g.b += g.k * krn->nr;
     }
 }
 
@@ -402,7 +452,8 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
     dims d;
     (void)product_dims(x->op->node, &x->in[IN_A].shape, &x->in[IN_B].shape, &d);
     const cut c = cut_product(&d, krn);
-    const bool first = packs_b(x->op), c_too = spreads_c(x->op, x->in, x->n_in, d.n);
+    const bool parts = packs_parts(x->op, &d, &c);
+    const bool first = packs_b(x->op, &d, &c), c_too = spreads_c(x->op, x->in, x->n_in, d.n);
     float *panels = x->shared, *full = panels + (first && !low ? c.panels * krn->nr * d.k : 0);
     uint16_t *rounded = (uint16_t *)(void *)(full + (c_too ? d.m * d.n : 0));
     if ((first || c_too) && phase == 0) {
@@ -429,7 +480,7 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
     ep.residual = c_too ? full + row.from * d.n + col.from : NULL;
     ep.ldr = d.n;
     const bool plain = !ep.bias && !ep.residual && ep.act == KRN_ACT_NONE;
-    const float *b = first ? panels : p->panels;
+    const float *b = first ? panels : p ? p->panels : x->in[IN_B].data;
     float *y = (float *)x->out[0].data + row.from * d.n + col.from;
     if (low)
         low_block(x->op->krn->gemm_bf16, &d, c.panels, rounded, y, plain ? NULL : &ep, row, col);
@@ -438,8 +489,14 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
                     col.from, col.to - col.from, y, d.n, plain ? NULL : &ep, scratch);
     else if (c.padded)
         padded_block(krn, &d, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);
-    else
-        block(krn, &d, &c, x->in[IN_A].data, b, y, plain ? NULL : &ep, row, col, scratch);
+    else {
+        const size_t laid = c.in_place ? 0 : laid_floats(&c, d.n);
+        const source s = {.b = parts ? b : b + col.from * d.k,
+                          .own = parts ? (float *)scratch + laid : NULL,
+                          .alpha = prelu_node_float(x->op->node, "alpha", 1.0f),
+                          .col = col};
+        block(krn, &d, &c, x->in[IN_A].data, &s, y, plain ? NULL : &ep, row, scratch);
+    }
 }
 
 /* dA = alpha dY B' and dB = alpha A' dY with the transposes the attributes ask for. c's gradient is
