@@ -27,6 +27,10 @@ static const int ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define MAX _mm256_max_ps
 #define PICK_LOW(v, w) _mm256_blendv_ps(v, w, _mm256_cmp_ps(v, ZERO, _CMP_NGT_UQ))
 #define FIRST(n) _mm256_loadu_si256((const __m256i *)(const void *)(ones + 8 - (n)))
+#define NEAREST(v) _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define POWER2(v)                                                                                  \
+    _mm256_castsi256_ps(                                                                           \
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127)), 23))
 #define LOAD16(p) krn_widen16(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #define MLOAD16(mask, p) krn_mload16(mask, p)
 #define STORE16(p, v) _mm_storeu_si128((__m128i *)(void *)(p), krn_upper16(v))

@@ -6,7 +6,8 @@
  *  LANES, lanes (a mask type); LOAD STORE; MLOAD(mask, p) MSTORE(p, mask, v) (masked: 0 elsewhere,
  *  not touched); SET ZERO ADD SUB MUL FMA (a*b+c) FNMA (c-a*b) MAX; PICK_LOW(v, w) = v > 0 ? v : w;
  *  FIRST(n) the mask of n lanes. bf16: LOAD16 MLOAD16 widen; ROUND16(v) = round_bf16's result;
- *  STORE16(p, v) MSTORE16(p, mask, v) the upper halves of v. */
+ *  STORE16(p, v) MSTORE16(p, mask, v) the upper halves of v. NEAREST(v) the
+ *  nearest whole number; POWER2(v) = 2^v of whole numbers -126..127. */
 typedef __m512 vec;
 typedef __mmask16 lanes;
 enum { LANES = 16 };
@@ -24,6 +25,10 @@ enum { LANES = 16 };
 #define MAX _mm512_max_ps
 #define PICK_LOW(v, w) _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, ZERO, _CMP_NGT_UQ), w)
 #define FIRST(n) krn_low_bits(n)
+#define NEAREST(v) _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define POWER2(v)                                                                                  \
+    _mm512_castsi512_ps(                                                                           \
+        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(127)), 23))
 #define LOAD16(p) krn_widen16(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
 #define MLOAD16(mask, p) krn_widen16(_mm256_maskz_loadu_epi16(mask, p))
 #define STORE16(p, v) MSTORE16(p, (lanes)0xffff, v)
