@@ -11,6 +11,7 @@ and through HTTP. --about says in a sentence what kind of network it is, --not-g
 of one's own, --default that prelu-serve serves it.
 """
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -171,6 +172,25 @@ def curve(a, runs):
     return text + table(head, rows) + "\nTrain figures are of augmented pictures, with label smoothing and dropout if the command has them.\n\n"
 
 
+def digests(folder):
+    found = set()
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(where, name), "rb") as f:
+                found.add(hashlib.sha256(f.read()).digest())
+    return found
+
+
+def shared(a):
+    """What the splits of a data folder have in common; nothing is said of IDX files."""
+    splits = [os.path.join(a.data, s) for s in ("train", "val")]
+    if not all(map(os.path.isdir, splits)):
+        return ""
+    both = set.intersection(*map(digests, splits))
+    return (f"{len(both) or 'No'} val picture{'s are' if len(both) > 1 else ' is'} also a train picture, by SHA-256 of "
+            "the files.\n\n")
+
+
 # --- what it scores -----------------------------------------------------------------------------
 
 def through_http(a):
@@ -179,7 +199,7 @@ def through_http(a):
     with tempfile.TemporaryDirectory() as folder:
         port_file = os.path.join(folder, "port")
         server = subprocess.Popen([os.path.join(a.bin, "prelu-serve"), "--model", a.model, "--port", "0", "--port-file",
-                                   port_file], stderr=subprocess.DEVNULL)
+                                   port_file, "--request-timeout", "600s"], stderr=subprocess.DEVNULL)
         try:
             while not (os.path.exists(port_file) and open(port_file, encoding="utf-8").read().strip()):
                 if server.poll() is not None:
@@ -189,7 +209,7 @@ def through_http(a):
                 url = f"http://127.0.0.1:{f.read().strip()}"
             for mode in HTTP_MODES:
                 answers = json.loads(program(a, "prelu-classify", "--server", url, "--mode", mode, "--quiet", "--json",
-                                             os.path.join(a.data, "val")))["results"]
+                                             "--timeout", "10m", "--retries", "50", os.path.join(a.data, "val")))["results"]
                 right = [r["predictions"][0]["id"] == os.path.basename(os.path.dirname(r["file"])) for r in answers]
                 found[mode] = (sum(right) / len(right), len(right))
         finally:
@@ -256,7 +276,7 @@ def main():
              f"{os.path.getsize(a.model) / 1e6:.1f} MB (`prelu-train describe --model {shown}`)")
     text += "; the server's default.\n\n" if a.default else ".\n\n"
     text += figures(a, shown, evaluated["results"], through_http(a), precision)
-    text += made(a, runs) + curve(a, runs) + not_good(a, runs, evaluated["results"], evaluated["classes"])
+    text += made(a, runs) + shared(a) + curve(a, runs) + not_good(a, runs, evaluated["results"], evaluated["classes"])
     with open(a.out, "w", encoding="utf-8") as f:
         f.write(text)
     print(f"make_card: wrote {a.out}")

@@ -55,6 +55,7 @@ def test_the_figures_are_those_of_eval(made, run_program):
             assert f"top-1: {100 * result['top1']:.2f} % with center" in card
     config = json.loads((root / "mine.onnx.run" / "config.json").read_text())
     assert config["data_sha256"] in card and "A net of the tests." in card and "class0, class1" in card
+    assert "No val picture is also a train picture" in card
     curves = (root / "mine.svg").read_text()
     assert curves.count("<path class=\"l\"") == 4 and "base.onnx" in curves
 
@@ -64,3 +65,14 @@ def test_curves_alone(made, tmp_path):
     done = subprocess.run([sys.executable, ROOT / "docs" / "plot_curves.py", tmp_path / "c.svg",
                            f"a<b={root / 'base.onnx.run'}"], timeout=60, check=False)
     assert done.returncode == 0 and "a&lt;b" in (tmp_path / "c.svg").read_text()
+
+
+def test_the_experiments_use_options_that_exist(run_program):
+    done = subprocess.run([sys.executable, ROOT / "docs" / "experiments.py", "--list"], capture_output=True, text=True,
+                          timeout=60, check=False)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4 + 12 + 6 + 6
+    known = {name: run_program("prelu-train", name, "--help").stdout for name in ("fit", "eval", "analyze")}
+    for line in lines:
+        words = line.split()
+        assert [w for w in words if w.startswith("--") and f"{w} " not in known[words[1]]] == [], line
