@@ -110,6 +110,11 @@ static void add_table(cli_bytes *text, const cli_output *o, const cli_result *r)
 
     cli_bytes_init(&name, 0);
     cli_text_clean(&name, r->file ? r->file : "", o->utf8);
+    if (r->chosen) {
+        cli_bytes_add_str(&name, " (");
+        cli_text_clean(&name, r->chosen, o->utf8);
+        cli_bytes_add_char(&name, ')');
+    }
     width = cli_text_width(cli_bytes_str(&name));
     cli_bytes_add_str(text, cli_bytes_str(&name));
     if (width > l.name)

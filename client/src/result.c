@@ -18,6 +18,7 @@ static void drop_verdict(cli_result *r)
     free(r->error);
     free(r->code);
     free(r->predictions);
+    free(r->chosen);
     free(r->json);
     r->ok = false;
     r->error = NULL;
@@ -25,6 +26,7 @@ static void drop_verdict(cli_result *r)
     r->status = 0;
     r->predictions = NULL;
     r->count = 0;
+    r->chosen = NULL;
     r->json = NULL;
 }
 
@@ -188,6 +190,8 @@ void cli_result_from_reply(cli_result *r, int status, const char *body, size_t l
         cli_result_fail(r, status, "bad_reply", "the server answered %d with %s%s%.80s", status,
                         object ? "JSON that is no result" : "no JSON object",
                         *type ? ", Content-Type " : "", type);
+    if (r->ok && json_object_get(root, "auto"))
+        r->chosen = strdup(string_or(root, "mode", ""));
     if (r->ok || error) {
         cli_bytes_init(&text, 0);
         write_json(&text, r, root);

@@ -23,7 +23,8 @@ typedef struct cli_result {
     int status;                  /* HTTP status, 0 if there was no answer */
     cli_prediction *predictions; /* owned; count of them, their strings in one block behind them */
     size_t count;
-    char *json; /* owned; the answer as cli_result_json writes it, or NULL */
+    char *chosen; /* owned; the mode that the server chose for mode auto, or NULL */
+    char *json;   /* owned; the answer as cli_result_json writes it, or NULL */
 } cli_result;
 
 /** Starts with a copy of `file`, failed as out of memory until something better is known. */

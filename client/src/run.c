@@ -325,6 +325,14 @@ static size_t widest_name(const cli_file_list *files, bool utf8)
     return widest;
 }
 
+/* Mode auto adds what was chosen. */
+static size_t name_room(const runner *r, bool utf8)
+{
+    const size_t chosen = r->o->budget_ms ? strlen(" (multiscale)") : 0;
+
+    return r->o->format == CLI_TABLE ? widest_name(&r->files, utf8) + chosen : 0;
+}
+
 static void setup_output(runner *r, bool utf8, FILE *out)
 {
     bool out_tty = isatty(fileno(out));
@@ -337,7 +345,7 @@ static void setup_output(runner *r, bool utf8, FILE *out)
         .utf8 = utf8,
         .escape = out_tty,
         .columns = cli_text_columns(fileno(out)),
-        .name_width = r->o->format == CLI_TABLE ? widest_name(&r->files, utf8) : 0,
+        .name_width = name_room(r, utf8),
     };
     r->meter = (cli_meter){
         .err = r->err,

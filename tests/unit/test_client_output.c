@@ -44,6 +44,30 @@ static void write_both(cli_output o, const char *name, bool *written)
     fclose(o.err);
 }
 
+/* What mode auto chose stands behind the name. */
+static void table_of_auto(void **state)
+{
+    static const char reply[] = "{\"mode\":\"den\\nse\",\"auto\":{\"fits\":true},\"predictions\":"
+                                "[{\"class\":4,\"label\":\"church\",\"score\":0.5}]}";
+    cli_output o = {.format = CLI_TABLE, .columns = 80, .name_width = 20};
+    cli_result r;
+
+    (void)state;
+    memset(out_text, 0, sizeof out_text);
+    o.out = fmemopen(out_text, sizeof out_text, "w");
+    o.err = stderr;
+    assert_non_null(o.out);
+    cli_output_begin(&o);
+    cli_result_init(&r, "cat.jpg");
+    cli_result_from_reply(&r, 200, reply, strlen(reply), "");
+    assert_true(r.ok);
+    cli_output_add(&o, &r);
+    cli_result_deinit(&r);
+    assert_true(cli_output_end(&o));
+    fclose(o.out);
+    assert_int_equal(strncmp(out_text, "cat.jpg (den\\nse)     church ", 28), 0);
+}
+
 static void table(void **state)
 {
     cli_output o = {.format = CLI_TABLE, .utf8 = true, .columns = 80, .name_width = 7};
@@ -190,15 +214,11 @@ static void bars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table),
-        cmocka_unit_test(narrow_table),
-        cmocka_unit_test(long_names_stand_above),
-        cmocka_unit_test(csv),
-        cmocka_unit_test(csv_on_a_terminal_escapes),
-        cmocka_unit_test(json),
-        cmocka_unit_test(lost_output_is_reported),
-        cmocka_unit_test(scores),
-        cmocka_unit_test(bars),
+        cmocka_unit_test(table),        cmocka_unit_test(table_of_auto),
+        cmocka_unit_test(narrow_table), cmocka_unit_test(long_names_stand_above),
+        cmocka_unit_test(csv),          cmocka_unit_test(csv_on_a_terminal_escapes),
+        cmocka_unit_test(json),         cmocka_unit_test(lost_output_is_reported),
+        cmocka_unit_test(scores),       cmocka_unit_test(bars),
     };
 
     setenv("LC_ALL", "C.UTF-8", 1);
