@@ -32,12 +32,12 @@ void srv_pace_add(srv_pace *p, double cost, int64_t now)
 
 /* Only time in which there was work counts, and the more the longer it was: a lone request, which
  * uses less than the whole machine, says little. */
-void srv_pace_done(srv_pace *p, double cost, int64_t now)
+void srv_pace_done(srv_pace *p, double cost, double worth, int64_t now)
 {
     pthread_mutex_lock(&p->lock);
     const double busy = (double)(now - p->since);
     p->backlog -= cost;
-    p->done += cost;
+    p->done += worth;
     const int idle = p->backlog < 1;
     if (busy >= WINDOW || (idle && busy > 0)) {
         const double weight = 1 - exp(-busy / MEMORY);

@@ -23,7 +23,9 @@ typedef struct srv_pace {
 void srv_pace_init(srv_pace *p);
 void srv_pace_deinit(srv_pace *p);
 void srv_pace_add(srv_pace *p, double cost, int64_t now);
-void srv_pace_done(srv_pace *p, double cost, int64_t now);
+/** @param cost  as it was added. @param worth  what was done of it, as it would be predicted now.
+ */
+void srv_pace_done(srv_pace *p, double cost, double worth, int64_t now);
 /** Nanoseconds until all that is admitted is done, and `cost` more. 0 when nothing is admitted: the
  *  first is never in anybody's way. */
 double srv_pace_wait(srv_pace *p, double cost);

@@ -332,20 +332,42 @@ static void task_done(srv_task *t)
 
 /* ---- after the body ---- */
 
-/* Mode auto: what the budget leaves after decoding is the models'. */
+/* Units of work of the tests that were chosen. */
+static size_t units_of(const request *r, const prelu_test *tests, const prelu_jpeg_info *info)
+{
+    size_t units = 0;
+    for (int i = 0; i < r->entry->n; i++)
+        units +=
+            prelu_test_units(&tests[i], r->entry->members[i]->model, info->width, info->height);
+    return units;
+}
+
+/* Mode auto: what the budget leaves after waiting and decoding is the models'. It takes half of the
+ * room in a queue that holds something at most, and so falls back to less before anybody is
+ * refused.
+ */
 static bool choose(const request *r, srv_task *t, prelu_test *tests, const prelu_jpeg_info *info)
 {
     const srv_entry *e = r->entry;
+    const srv_queue_state q = srv_workers_look(r->app->workers);
+    const size_t left = q.limit > q.reserved ? q.limit - q.reserved : 0,
+                 room = q.reserved ? left / (2 * r->n) : SIZE_MAX;
     prelu_costed members[PRELU_MAX_MEMBERS];
     prelu_err ignored = {0};
     for (int i = 0; i < e->n; i++)
         members[i] = (prelu_costed){e->members[i]->model, e->members[i]->dense,
                                     srv_model_rate(e->members[i])};
-    const double prepare = srv_workers_prepare_ms(r->app->workers, info->width, info->height);
-    if (prelu_test_choose(tests, members, (size_t)e->n, e->members[0]->order,
-                          r->budget_ms - prepare, info->width, info->height, &t->choice, &ignored))
-        return false;
-    t->choice.ms += prepare;
+    const double before = srv_workers_prepare_ms(r->app->workers, info->width, info->height) +
+                          srv_workers_wait_ms(r->app->workers);
+    double budget = r->budget_ms - before;
+    do {
+        if (prelu_test_choose(tests, members, (size_t)e->n, e->members[0]->order, budget,
+                              info->width, info->height, &t->choice, &ignored))
+            return false;
+        budget = t->choice.ms * 0.999; /* next time something cheaper */
+    } while (t->choice.fits && units_of(r, tests, info) > room);
+    t->choice.ms += before;
+    t->choice.fits = t->choice.ms <= r->budget_ms;
     return true;
 }
 

@@ -12,6 +12,17 @@ void srv_smooth(_Atomic int64_t *old, int64_t now)
     atomic_store(old, a ? a + (now - a) / 8 : now);
 }
 
+/* Of a failed one, what it took to see that. */
+double srv_task_cost(const srv_workers *w, const srv_task *t)
+{
+    double cost = (double)atomic_load(&w->prepare_ns);
+    for (size_t i = 0; i < t->n_runs && !t->err.code; i++) {
+        const prelu_rate rate = srv_model_rate(t->runs[i].model);
+        cost += prelu_rate_ms(&rate, &t->runs[i].computes) * 1e6;
+    }
+    return cost;
+}
+
 void srv_task_finish(srv_task *t)
 {
     srv_workers *w = t->workers;
@@ -21,7 +32,7 @@ void srv_task_finish(srv_task *t)
     }
     if (t->err.code == PRELU_OK && t->top)
         srv_metrics_image(w->metrics, (int)t->runs[0].test.mode, t->top[0].score);
-    srv_pace_done(&w->pace, t->cost, srv_now());
+    srv_pace_done(&w->pace, t->cost, srv_task_cost(w, t), srv_now());
     t->done(t); /* the last use of t */
     atomic_fetch_sub(&w->active, 1);
 }

@@ -261,12 +261,11 @@ static double cost_of(srv_workers *w, srv_task *tasks, size_t n, size_t *units)
     double all = 0;
     *units = 0;
     for (size_t i = 0; i < n; i++) {
-        tasks[i].cost = (double)atomic_load(&w->prepare_ns);
+        tasks[i].cost = srv_task_cost(w, &tasks[i]);
         for (size_t k = 0; k < tasks[i].n_runs; k++) {
             srv_run *r = &tasks[i].runs[k];
             const prelu_rate rate = srv_model_rate(r->model);
             r->work.cost = prelu_rate_ms(&rate, &r->computes) * 1e6;
-            tasks[i].cost += r->work.cost;
             *units += r->work.units;
         }
         all += tasks[i].cost;
@@ -274,13 +273,15 @@ static double cost_of(srv_workers *w, srv_task *tasks, size_t n, size_t *units)
     return all;
 }
 
-/* Promise the units if they can be done in time. */
+/* Promise the units if they can be done in time. A few long runs are in nobody's way, for they are
+ * shared in steps. */
 static prelu_status reserve(srv_workers *w, size_t units, double cost, int64_t deadline,
                             int *retry_after, prelu_err *err)
 {
     const double wait = srv_pace_wait(&w->pace, cost);
+    const bool queued = atomic_load(&w->active) > 2 * (size_t)w->opt.threads;
     const prelu_status st =
-        wait > (double)deadline
+        queued && wait > (double)deadline
             ? prelu_fail(err, PRELU_E_BUSY,
                          "the queue is full: its work takes %.3g s, an answer may take %.3g s "
                          "(--request-timeout)",

@@ -25,7 +25,7 @@ static int64_t work(int64_t now, double speed, int ms)
     for (int i = 0; i < ms; i++) {
         now += MS;
         srv_pace_add(&p, speed * MS, now);
-        srv_pace_done(&p, speed * MS, now);
+        srv_pace_done(&p, speed * MS, speed * MS, now);
     }
     return now;
 }
@@ -37,7 +37,7 @@ static void waits_for_what_is_admitted(void **state)
     srv_pace_add(&p, 10e6, S);
     check_near(srv_pace_wait(&p, 0), 10e6, 1);
     check_near(srv_pace_wait(&p, 5e6), 15e6, 1);
-    srv_pace_done(&p, 10e6, S + 10 * MS);
+    srv_pace_done(&p, 10e6, 10e6, S + 10 * MS);
     check_near(srv_pace_wait(&p, 5e6), 0, 0);
 }
 
@@ -50,7 +50,7 @@ static void measures_speed(void **state)
     check_near(srv_pace_wait(&p, 0), 25e6, 1e6);
     now = work(now, 0.5, 4000);
     check_near(srv_pace_wait(&p, 0), 200e6, 8e6);
-    srv_pace_done(&p, 100e6, now);
+    srv_pace_done(&p, 100e6, 0, now);
     /* idle time is not slowness */
     srv_pace_add(&p, 100e6, now + 50 * (int64_t)S);
     check_near(srv_pace_wait(&p, 0), 200e6, 60e6);
