@@ -63,9 +63,9 @@ def table(head, rows):
 
 
 def wrap(words, width=96):
-    """Words of a command as lines of a code block."""
+    """Words of a command as lines of a code block, an option with its value on one."""
     lines = ["   "]
-    for word in words:
+    for word in " ".join(words).replace(" --", "\n--").replace(" ", "\n", 1).split("\n"):
         if len(lines[-1]) + len(word) > width:
             lines[-1] += " \\"
             lines.append("       ")
