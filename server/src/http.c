@@ -103,6 +103,7 @@ struct srv_http {
     pthread_mutex_t lock; /* of the list */
     srv_conn all;
     atomic_size_t connections, active, buffered;
+    atomic_size_t pending; /* with the library, not begun: it locks up above its own limit */
     atomic_bool draining;
     atomic_uint_fast64_t next_id;
     uint64_t id_seed;
@@ -195,6 +196,7 @@ static void conn_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
     srv_http *h = cls;
     srv_conn *c = *socket_context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        atomic_fetch_sub(&h->pending, 1);
         c = prelu_calloc(1, sizeof *c);
         *socket_context = c;
         if (!c)
@@ -246,7 +248,7 @@ void srv_http_close_idle(srv_http *h, int64_t idle)
 static bool http_full(void *ctx)
 {
     srv_http *h = ctx;
-    if (atomic_load(&h->connections) < h->opt.max_connections)
+    if (atomic_load(&h->connections) + atomic_load(&h->pending) < h->opt.max_connections)
         return false;
     int64_t before = srv_now() - SECOND;
     int n = 0;
@@ -270,8 +272,11 @@ static void http_take(void *ctx, int fd)
         close(fd); /* gone already */
         return;
     }
-    if (MHD_add_connection(h->daemon, fd, (struct sockaddr *)&sa, len) != MHD_YES)
-        prelu_log(PRELU_LOG_WARN, "a connection was refused: %s", strerror(errno));
+    atomic_fetch_add(&h->pending, 1);
+    if (MHD_add_connection(h->daemon, fd, (struct sockaddr *)&sa, len) == MHD_YES)
+        return;
+    atomic_fetch_sub(&h->pending, 1);
+    prelu_log(PRELU_LOG_WARN, "a connection was refused: %s", strerror(errno));
 }
 
 /* ---- exchanges ---- */
