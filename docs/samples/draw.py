@@ -221,6 +221,47 @@ def horse():
     s.save("horse.jpg")
 
 
+def parachute():
+    s = Scene(7, (64, 118, 196), (158, 196, 232))
+    for x, y, r in ((60, 196, 46), (118, 214, 40), (262, 206, 52), (300, 40, 30)):
+        s.draw(oval(x, y, r * 1.6, r * 0.5, (226, 236, 246)), blur=12, rough=6)
+    stripes = ((206, 40, 36), (246, 246, 240), (28, 60, 150), (246, 196, 40))
+    for i in range(8):
+        x = 84 + 19 * i
+        s.draw(polygon(stripes[i % 4], *((160 + (x - 160) * w, 118 - h) for w, h in (
+            (1, 0), (0.96, 34), (0.78, 62), (0.4, 80))), *((160 + (x + 19 - 160) * w, 118 - h) for w, h in (
+                (0.4, 80), (0.78, 62), (0.96, 34), (1, 0)))), blur=0.8, rough=5)
+        s.draw(oval(x + 9.5, 118, 9.5, 5, (96, 140, 206)), blur=1)
+    for x in range(84, 240, 19):
+        s.draw(line((52, 56, 70), 0.7, (x, 118), (160, 196)))
+    s.draw(oval(160, 198, 5, 5, (206, 160, 130)), line((44, 48, 60), 9, (160, 204), (160, 220)),
+           line((44, 48, 60), 4, (158, 218), (153, 234)), line((44, 48, 60), 4, (162, 218), (168, 233)), blur=0.6)
+    s.save("parachute.jpg")
+
+
+def golf_ball():
+    s = Scene(8, (58, 104, 44), (92, 142, 58))
+    for _ in range(1400):
+        x, y = s.random.uniform(0, 320), s.random.uniform(-20, 250)
+        shade = s.random.uniform(0.7, 1.25)
+        green = tuple(int(c * shade) for c in (84, 140, 52))
+        s.draw(line(green, 1.4, (x, y), (x + s.random.uniform(-5, 5), y - s.random.uniform(6, 14))))
+    s.draw(oval(172, 196, 88, 18, (36, 66, 28)), blur=6)
+    s.draw(oval(160, 116, 84, 84, (236, 236, 232)), blur=1)
+    s.draw(oval(136, 84, 40, 36, (252, 252, 250)), blur=16)
+    for row in range(-8, 9):
+        for column in range(-9, 10):
+            u, v = column * 0.115 + (row % 2) * 0.0575, row * 0.105
+            if u * u + v * v > 0.9:
+                continue
+            depth = (1 - u * u - v * v) ** 0.5
+            x, y = 160 + 84 * u, 116 + 84 * v
+            s.draw(oval(x + 0.6, y + 0.8, 3.9 * (0.45 + 0.55 * depth), 3.7 * (0.45 + 0.55 * depth), (196, 198, 196)),
+                   oval(x + 1.2, y + 1.4, 2.6 * depth + 0.4, 2.4 * depth + 0.4, (222, 222, 220)), blur=0.7)
+    s.draw(oval(194, 160, 46, 36, (150, 156, 150)), blur=22)
+    s.save("golf-ball.jpg")
+
+
 if __name__ == "__main__":
-    for scene in (cat, ship, airplane, automobile, truck, horse):
+    for scene in (cat, ship, airplane, automobile, truck, horse, parachute, golf_ball):
         scene()
