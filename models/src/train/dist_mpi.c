@@ -154,8 +154,7 @@ static void sum(void *x, size_t n, MPI_Datatype type, size_t size)
 
 void train_dist_sum_doubles(double *x, size_t n) { sum(x, n, MPI_DOUBLE, sizeof *x); }
 
-/* ---- steps that all share
- * ------------------------------------------------------------------------ */
+/* ---- steps that all share ---- */
 
 static void *grown(void *old, size_t *room, size_t want, size_t size)
 {
@@ -207,7 +206,8 @@ static void begin_sum(void *ctx, float *x, size_t n)
         const size_t theirs = prelu_owned(n, other, size);
         if (other == rank)
             continue;
-        begin_message(in->parts + (size_t)k++ * own, own, other, false);
+        if (own) /* fewer numbers than processes leave some without any, and without room */
+            begin_message(in->parts + (size_t)k++ * own, own, other, false);
         begin_message(x + theirs, prelu_owned(n, other + 1, size) - theirs, other, true);
     }
 }
