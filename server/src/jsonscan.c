@@ -68,7 +68,7 @@ static char *skip_space(char *p, const char *end)
 
 prelu_status srv_json_scan(char *text, size_t len, char *tree, srv_json_cut *cut, prelu_err *err)
 {
-    const char *end = text + len;
+    const char *end = len ? text + len : text; /* an empty text may be NULL */
     size_t values = 0;
     int depth = 0;
     if (len)
