@@ -816,7 +816,8 @@ def test_openapi_names_what_is_served(server):
     api = json.loads(body)
     served = set(re.findall(r'^prelu_http_request_duration_seconds_count{route="(.+?)"}',
                             server.get("/metrics")[2].decode(), re.M)) - {"other"}
-    assert set(api["paths"]) == served
+    admin = {r for r in served if r.startswith("/v2/repository/models/")}  # not at this listener
+    assert admin and set(api["paths"]) == served - admin
     for path, methods in api["paths"].items():
         path = path.replace("{model}", "small").replace("{version}", "1")
         allow = set(server.request("OPTIONS", path)[1]["Allow"].split(", "))
