@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUNDLED "cifar10.onnx"
+#define BUNDLED "imagenette.onnx"
 
 /* Where the program stands decides, so an installed tree can be moved. */
 static prelu_status bundled_path(char *out, size_t room, prelu_err *err)
