@@ -87,8 +87,8 @@ typedef struct srv_registry {
 /** What to do with a new model before it is served: it may be slow, and may refuse. */
 typedef prelu_status srv_model_try(void *ctx, srv_model *m, prelu_err *err);
 
-/** Load what the configuration names, or the bundled model: imagenette.onnx in ../share/prelu/models
- *  beside the program, or in the source tree it was built from.
+/** Load what the configuration names, or the bundled model, imagenette.onnx, in
+ *  ../share/prelu/models beside the program, or in the source tree it was built from.
  *  @return statuses of prelu_model_load and prelu_model_plan, E_ARG names; the text says which
  *  model. *r is to be deinited either way. */
 PRELU_MUST_CHECK prelu_status srv_registry_load(srv_registry *r, const srv_config *config,

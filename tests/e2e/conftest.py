@@ -26,7 +26,7 @@ def samples():
 
 @pytest.fixture(scope="session")
 def bundled_model():
-    """The model that prelu-serve serves by default."""
+    """The small one of the models that come with the programs."""
     return ROOT / "models" / "pretrained" / "cifar10.onnx"
 
 

@@ -15,8 +15,9 @@ WAIT_S = 60
 
 
 @pytest.fixture(scope="module")
-def server(bin_dir, tmp_path_factory):
-    s = Server(bin_dir / "prelu-serve", tmp_path_factory.mktemp("page"), "--log-level", "error")
+def server(bin_dir, tmp_path_factory, bundled_model):
+    s = Server(bin_dir / "prelu-serve", tmp_path_factory.mktemp("page"), "--log-level", "error",
+               "--model", bundled_model)
     yield s
     s.process.kill()
     s.process.wait()
