@@ -37,7 +37,7 @@ prelu_status srv_oip_entry(srv_entry **out, srv_table *t, const char *path, prel
                 : prelu_fail(err, PRELU_E_NOTFOUND, "the model is not served in that version");
 }
 
-/* @param table  to be released. @return NULL with the reply filled. */
+/* @param table  to be released with an entry. @return NULL with the reply filled and no table. */
 static srv_entry *find(srv_app *app, const srv_request_info *info, srv_table **table, srv_reply *r)
 {
     prelu_err err = {0};
@@ -52,6 +52,8 @@ static srv_entry *find(srv_app *app, const srv_request_info *info, srv_table **t
     if (srv_oip_entry(&e, *table, info->path, &err) == PRELU_OK)
         return e;
     srv_reply_error(r, 404, "unknown_model", err.text, info->id);
+    srv_table_release(*table);
+    *table = NULL;
     return NULL;
 }
 
@@ -103,10 +105,8 @@ void srv_oip_model(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
     srv_table *t;
     const srv_entry *e = find(app, info, &t, r);
-    if (!e) {
-        srv_table_release(t);
+    if (!e)
         return;
-    }
     const prelu_model *m = e->members[0]->model;
     const int64_t crop = m->preprocess.crop, in[] = {-1, 3, crop, crop}, out[] = {-1, m->classes};
     const char *versions[SRV_MAX_MODELS];
@@ -129,10 +129,8 @@ void srv_oip_ready(srv_app *app, const srv_request_info *info, srv_reply *r)
     srv_table *t;
     const srv_entry *e = find(app, info, &t, r);
     const bool ready = atomic_load(&app->state) == SRV_READY;
-    if (!e) {
-        srv_table_release(t);
+    if (!e)
         return;
-    }
     srv_json *o = srv_json_object();
     srv_json_set_text(o, "name", e->name);
     srv_json_set_bool(o, "ready", ready);
@@ -155,10 +153,8 @@ void srv_oip_config(srv_app *app, const srv_request_info *info, srv_reply *r)
 {
     srv_table *t;
     const srv_entry *e = find(app, info, &t, r);
-    if (!e) {
-        srv_table_release(t);
+    if (!e)
         return;
-    }
     const prelu_model *m = e->members[0]->model;
     const int64_t crop = m->preprocess.crop, in[] = {3, crop, crop}, out[] = {m->classes};
     srv_json *o = srv_json_object();
