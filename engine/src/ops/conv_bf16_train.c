@@ -5,8 +5,7 @@
 
 enum { STEP = KRN_BF16_K };
 
-/* ---- filters: depth (block of 32 channels, tap, channel of the block) ---------------------------
- */
+/* ---- filters: depth (block of 32 channels, tap, channel of the block) ---- */
 
 void op_conv_bf16_pack_filters(uint16_t *panel, const op_patch *g, const krn_table *krn,
                                const float *w, size_t first)
@@ -46,8 +45,7 @@ void op_conv_bf16_pack_turned(uint16_t *panel, const op_patch *g, const krn_tabl
         }
 }
 
-/* ---- the filters' gradient ----------------------------------------------------------------------
- */
+/* ---- the filters' gradient ---- */
 
 enum { COLS = 64, ROWS = 16, WANT_TASKS = 16 };
 
