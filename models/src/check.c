@@ -1,10 +1,10 @@
 /* prelu.check: what the network says of a picture that the program draws itself. A file that was
  * damaged, and a CPU or a precision that computes something else, show before the first request. */
-#include "digest.h"
 #include "model_private.h"
 #include "prelu/classify.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
+#include "prelu/sha256.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 typedef struct constant_digest {
     prelu_value value;
-    char text[MDL_DIGEST_TEXT];
+    char text[PRELU_SHA256_TEXT];
 } constant_digest;
 
 typedef struct digesting {
@@ -32,7 +32,7 @@ static void digest_task(void *ctx, size_t i, int worker)
     (void)worker;
     for (int k = 0; k < v->shape.rank; k++)
         len *= (size_t)v->shape.dim[k]; /* they exist in memory, so this does not overflow */
-    mdl_digest_block(v->data, len, c->text);
+    prelu_sha256_text(c->text, v->data, len);
 }
 
 /* The constants that nodes read, in order of their first use: writing and reading keep it, while
@@ -58,7 +58,7 @@ static prelu_status list_constants(digesting *d, prelu_err *err)
     return PRELU_OK;
 }
 
-prelu_status mdl_weights_digest(const prelu_graph *g, prelu_pool *pool, char out[MDL_DIGEST_TEXT],
+prelu_status mdl_weights_digest(const prelu_graph *g, prelu_pool *pool, char out[PRELU_SHA256_TEXT],
                                 prelu_err *err)
 {
     digesting d = {.g = g};
@@ -82,7 +82,7 @@ prelu_status mdl_weights_digest(const prelu_graph *g, prelu_pool *pool, char out
                                prelu_dtype_name(v->dtype),
                                prelu_shape_text(&v->shape, shape, sizeof shape), v->name);
     }
-    mdl_digest_block(manifest, at, out);
+    prelu_sha256_text(out, manifest, at);
 out:
     prelu_free(manifest);
     prelu_free(d.constants);
@@ -151,7 +151,7 @@ static bool all_finite(const float *x, int n)
 
 prelu_status prelu_model_make_check(prelu_model *m, prelu_pool *pool, prelu_err *err)
 {
-    char digest[MDL_DIGEST_TEXT], *text = NULL;
+    char digest[PRELU_SHA256_TEXT], *text = NULL;
     prelu_plan *plan = NULL;
     float *scores = prelu_calloc((size_t)m->classes + 1, sizeof *scores);
     prelu_status st;
@@ -217,7 +217,7 @@ static prelu_status compare(const float *now, const double *then, int n, double 
 static prelu_status check_digest(const prelu_model *m, const char *want, prelu_pool *pool,
                                  prelu_err *err)
 {
-    char digest[MDL_DIGEST_TEXT];
+    char digest[PRELU_SHA256_TEXT];
     PRELU_TRY(mdl_weights_digest(m->graph, pool, digest, err));
     if (!strcmp(digest, want))
         return PRELU_OK;
@@ -230,7 +230,7 @@ static prelu_status check_digest(const prelu_model *m, const char *want, prelu_p
 prelu_status prelu_model_verify_check(const prelu_model *m, const prelu_plan *plan,
                                       prelu_precision precision, prelu_pool *pool, prelu_err *err)
 {
-    char digest[MDL_DIGEST_TEXT];
+    char digest[PRELU_SHA256_TEXT];
     double *then = NULL, largest = 0;
     float *now = NULL;
     prelu_status st;

@@ -92,7 +92,7 @@ prelu_status mdl_dataset_decode(const mdl_dataset *d, size_t i, int draft_side, 
 
 typedef struct digest_item {
     char *path; /* relative to DIR */
-    char sha[MDL_DIGEST_TEXT];
+    char sha[PRELU_SHA256_TEXT];
     int set; /* -1: an IDX file */
 } digest_item;
 
@@ -186,7 +186,7 @@ static prelu_status digest_lines(const digest_work *w, char *text, prelu_err *er
         if (!w->st[i])
             at += (size_t)snprintf(lines + at, len + 1 - at, "%s  %s\n", w->items[i].sha,
                                    w->items[i].path);
-    mdl_digest_block(lines, at, text);
+    prelu_sha256_text(text, lines, at);
     prelu_free(lines);
     return PRELU_OK;
 }

@@ -230,13 +230,13 @@ prelu_status mdl_check_text(char **out, const char *digest, const float *scores,
                   "check", err);
 }
 
-static prelu_status check_from_json(const json_t *root, int classes, char digest[MDL_DIGEST_TEXT],
+static prelu_status check_from_json(const json_t *root, int classes, char digest[PRELU_SHA256_TEXT],
                                     double *scores, prelu_err *err)
 {
     const char *sha = json_string_value(json_object_get(root, "sha256"));
     const char *mode = json_string_value(json_object_get(root, "mode"));
     const json_t *list = json_object_get(root, "scores");
-    if (!sha || strlen(sha) != MDL_DIGEST_TEXT - 1 || !mode || !json_is_array(list))
+    if (!sha || strlen(sha) != PRELU_SHA256_TEXT - 1 || !mode || !json_is_array(list))
         return prelu_fail(err, PRELU_E_FORMAT,
                           "prelu.check: not {\"sha256\": 64 digits, \"mode\", \"scores\": [...]}");
     if (strcmp(mode, "center") != 0)
@@ -250,11 +250,11 @@ static prelu_status check_from_json(const json_t *root, int classes, char digest
             return prelu_fail(err, PRELU_E_FORMAT, "prelu.check: score %zu is no number", i);
         scores[i] = json_number_value(v);
     }
-    memcpy(digest, sha, MDL_DIGEST_TEXT);
+    memcpy(digest, sha, PRELU_SHA256_TEXT);
     return PRELU_OK;
 }
 
-prelu_status mdl_check_parse(const char *text, int classes, char digest[MDL_DIGEST_TEXT],
+prelu_status mdl_check_parse(const char *text, int classes, char digest[PRELU_SHA256_TEXT],
                              double *scores, prelu_err *err)
 {
     json_t *root = NULL;

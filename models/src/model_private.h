@@ -1,6 +1,6 @@
 #ifndef MDL_MODEL_PRIVATE_H
 #define MDL_MODEL_PRIVATE_H
-#include "digest.h"
+#include "prelu/sha256.h"
 #include "pile.h"
 #include "prelu/image.h"
 #include "prelu/model.h"
@@ -60,7 +60,7 @@ double mdl_figure_top1(const char *training, const char *mode);
 
 /** The digest of prelu_model_make_check. @param pool may be NULL. @return E_NOMEM. */
 PRELU_MUST_CHECK prelu_status mdl_weights_digest(const prelu_graph *g, prelu_pool *pool,
-                                                 char out[MDL_DIGEST_TEXT], prelu_err *err);
+                                                 char out[PRELU_SHA256_TEXT], prelu_err *err);
 /** The picture of prelu_model_make_check: resize + resize / 3 wide, resize high; red, green, blue
  *  waves of three slopes, inverted in every other tile. @param out owned by the caller. */
 PRELU_MUST_CHECK prelu_status mdl_check_picture(prelu_image *out, const prelu_preprocess *p,
@@ -70,7 +70,7 @@ PRELU_MUST_CHECK prelu_status mdl_check_text(char **json, const char *digest, co
                                              int classes, prelu_err *err);
 /** @param digest, scores  filled; `classes` scores. @return E_FORMAT; E_UNSUPPORTED the mode. */
 PRELU_MUST_CHECK prelu_status mdl_check_parse(const char *json, int classes,
-                                              char digest[MDL_DIGEST_TEXT], double *scores,
+                                              char digest[PRELU_SHA256_TEXT], double *scores,
                                               prelu_err *err);
 
 /** The agreement in prelu.precision: {"images","bf16_agrees","int8fc_agrees"}; 0 if it has none.

@@ -1,9 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "keys.h"
-#include "fingerprint.h"
 #include "prelu/mem.h"
+#include "prelu/sha256.h"
 #include "query.h"
 #include <errno.h>
+#include <nettle/memops.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,10 +116,10 @@ bool srv_keys_known(srv_keys *k, const char *key, size_t len)
     bool known = false;
     if (len == 0 || len > SRV_MAX_KEY_LEN)
         return false;
-    srv_sha256_hex(hex, key, len);
+    prelu_sha256_text(hex, key, len);
     pthread_mutex_lock(&k->lock);
     for (size_t i = 0; i < k->list->n; i++) /* all of them, whatever was found */
-        known |= srv_equal_in_constant_time(k->list->hex[i], hex, HEX);
+        known |= memeql_sec(k->list->hex[i], hex, HEX) == 1;
     pthread_mutex_unlock(&k->lock);
     return known;
 }

@@ -1,8 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "app.h"
-#include "fingerprint.h"
 #include "logger.h"
 #include "notify.h"
+#include "prelu/sha256.h"
 #include "tls.h"
 #include <errno.h>
 #include <signal.h>
@@ -99,7 +99,7 @@ static int load_secrets(srv_app *app, const srv_config *config)
 /* What a line of --api-key-file holds, for a key on standard input. Its end is not part of it. */
 static int hash_key(void)
 {
-    char key[SRV_MAX_KEY_LEN + 2], hex[65];
+    char key[SRV_MAX_KEY_LEN + 2], hex[PRELU_SHA256_TEXT];
     if (!fgets(key, sizeof key, stdin)) {
         fputs("prelu-serve: hash-key reads a key from standard input\n", stderr);
         return SRV_EX_USAGE;
@@ -109,7 +109,7 @@ static int hash_key(void)
         fprintf(stderr, "prelu-serve: a key has 1 to %d bytes\n", SRV_MAX_KEY_LEN);
         return SRV_EX_USAGE;
     }
-    srv_sha256_hex(hex, key, len);
+    prelu_sha256_text(hex, key, len);
     puts(hex);
     return 0;
 }

@@ -1,8 +1,8 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include "registry.h"
-#include "fingerprint.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
+#include "prelu/sha256.h"
 #include "timer.h"
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +55,7 @@ static prelu_status load_file(srv_model *m, const char *path, const srv_config *
     prelu_err why = {0};
     prelu_status st = prelu_model_load(&m->model, path, &options, &why);
     if (!st && m->model->map && m->model->map_len < HASH_LATER)
-        srv_sha256_hex(m->sha256, m->model->map, m->model->map_len);
+        prelu_sha256_text(m->sha256, m->model->map, m->model->map_len);
     if (!st)
         st = prelu_model_plan(&m->plan, m->model, precision, pool, &why);
     if (!st)
@@ -244,21 +244,23 @@ static void digest_entry(srv_entry *e)
     if (e->n == 1)
         memcpy(e->sha256, e->members[0]->sha256, sizeof e->sha256);
     else
-        srv_sha256_hex(e->sha256, digests, 64 * (size_t)e->n);
+        prelu_sha256_text(e->sha256, digests, 64 * (size_t)e->n);
 }
 
 /* Pages leave memory as they have been read. @return false when told to stop. */
 static bool hash_file(const srv_registry *r, srv_model *m)
 {
-    srv_sha256 *sha = srv_sha256_begin();
+    prelu_sha256 *sha = prelu_sha256_begin();
     char *from = m->file;
     for (size_t at = 0; sha && at < m->file_len && !atomic_load(&r->stop); at += HASH_PIECE) {
         const size_t n = m->file_len - at < HASH_PIECE ? m->file_len - at : HASH_PIECE;
-        srv_sha256_add(sha, from + at, n);
+        prelu_sha256_add(sha, from + at, n);
         (void)madvise(from + at, n, MADV_DONTNEED);
     }
-    srv_sha256_end(sha, m->sha256);
-    return sha && !atomic_load(&r->stop);
+    if (!sha)
+        return false;
+    prelu_sha256_end(&sha, NULL, m->sha256);
+    return !atomic_load(&r->stop);
 }
 
 /* Those of large files, which have none yet, and of all entries. */

@@ -31,7 +31,7 @@ declare -A may=(
 # The layer that a public header of the engine belongs to. graph.h and image.h are types that the
 # ops work on (a node, a view): ops may read them without reaching the layers' code.
 declare -A public=(
-    [status]=base [log]=base [mem]=base [tensor]=base [threads]=base [cpu]=kernels
+    [status]=base [log]=base [mem]=base [sha256]=base [tensor]=base [threads]=base [cpu]=kernels
     [image]=image [graph]=graph [plan]=graph [session]=graph [train]=train
 )
 ops_types=" graph image "
@@ -91,7 +91,7 @@ declare -A owners=(
     [zlib.h]="models server" [png.h]="server models" [microhttpd.h]="server"
     [oneapi/dnnl/dnnl.h]="engine"
     [jansson.h]="models server client" [curl/curl.h]="client"
-    [nettle/sha2.h]="engine models server" [nettle/memops.h]="server" [nettle/base64.h]="server"
+    [nettle/sha2.h]="engine" [nettle/memops.h]="server" [nettle/base64.h]="server"
     [gnutls/gnutls.h]="server" [gnutls/abstract.h]="server" [gnutls/crypto.h]="models server"
     [mpi.h]="models"
 )

@@ -1,12 +1,12 @@
 /* prelu.check: what is written, and that damage, other scores and other weights are noticed. */
 #define _XOPEN_SOURCE 700
 #include "check.h"
-#include "digest.h"
 #include "model_file.h"
 #include "model_private.h"
 #include "prelu/log.h"
 #include "prelu/mem.h"
 #include "prelu/nets.h"
+#include "prelu/sha256.h"
 #include <unistd.h>
 
 static int drop_folder(void **state)
@@ -80,7 +80,7 @@ static void test_digest(void **state)
 {
     const float w[3] = {1, 2, 3}, a = 0.25f;
     const prelu_shape free_size = {4, {-1, 3, -1, -1}}, w_shape = {4, {1, 3, 1, 1}}, scalar = {0};
-    char digest[MDL_DIGEST_TEXT];
+    char digest[PRELU_SHA256_TEXT];
     prelu_graph *g = NULL;
     prelu_value x, v[2];
     prelu_err err = {0};
@@ -112,12 +112,12 @@ static void test_picture(void **state)
     const prelu_preprocess p = {.resize = 36, .crop = 32};
     prelu_image img;
     prelu_err err = {0};
-    char digest[MDL_DIGEST_TEXT];
+    char digest[PRELU_SHA256_TEXT];
     (void)state;
     check_ok(mdl_check_picture(&img, &p, &err), &err);
     assert_int_equal(img.width, 48);
     assert_int_equal(img.height, 36);
-    mdl_digest_block(img.data, img.stride * (size_t)img.height, digest);
+    prelu_sha256_text(digest, img.data, img.stride * (size_t)img.height);
     assert_string_equal(digest, "df2dbda90c59664d56909b600bd7f8f962fc0180664446dc75b2adfbc588aad1");
     prelu_image_deinit(&img);
 }
@@ -158,7 +158,7 @@ static void test_other_scores(void **state)
                 {PRELU_PRECISION_BF16, 0.001f, 0.1f},
                 {PRELU_PRECISION_INT8FC, 0.001f, 0.1f}};
     prelu_model *m = written();
-    char digest[MDL_DIGEST_TEXT], *text = NULL;
+    char digest[PRELU_SHA256_TEXT], *text = NULL;
     double then[7];
     prelu_err err = {0};
     (void)state;
@@ -203,7 +203,7 @@ static void test_damaged_text(void **state)
         {"{\"sha256\":\"" SHA "\",\"mode\":\"center\",\"scores\":[0,0,0,0,0,0,\"1\"]}",
          PRELU_E_FORMAT},
     };
-    char digest[MDL_DIGEST_TEXT];
+    char digest[PRELU_SHA256_TEXT];
     double scores[7];
     prelu_err err = {0};
     (void)state;
@@ -244,7 +244,7 @@ static void test_became_nan(void **state)
 {
     prelu_model *m = build();
     prelu_err err = {0};
-    char digest[MDL_DIGEST_TEXT], *text = NULL;
+    char digest[PRELU_SHA256_TEXT], *text = NULL;
     const float scores[7] = {1};
     (void)state;
     ((float *)m->graph->values[prelu_graph_find(m->graph, "fc2.w")].data)[0] = NAN;

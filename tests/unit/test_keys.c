@@ -1,6 +1,6 @@
 #include "check.h"
-#include "fingerprint.h"
 #include "keys.h"
+#include "prelu/sha256.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ static void test_known_and_unknown(void **state)
     prelu_err err = {0};
     char other[65], line[200];
     (void)state;
-    srv_sha256_hex(other, "second", 6);
+    prelu_sha256_text(other, "second", 6);
     snprintf(line, sizeof line, "# whose\n\nann:" ABC "\r\nbob:%s", other);
     write_file(line);
     assert_int_equal(srv_keys_load(&k, path, &err), PRELU_OK);
@@ -100,7 +100,7 @@ static void test_reload(void **state)
     write_file("nonsense\n");
     assert_int_equal(srv_keys_reload(k, &err), PRELU_E_FORMAT);
     assert_true(srv_keys_known(k, "abc", 3));
-    srv_sha256_hex(other, "new", 3);
+    prelu_sha256_text(other, "new", 3);
     snprintf(line, sizeof line, "ann:%s\n", other);
     write_file(line);
     assert_int_equal(srv_keys_reload(k, &err), PRELU_OK);

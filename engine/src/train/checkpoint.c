@@ -1,6 +1,4 @@
-/* The only user of nettle in this module.
- *
- * A checkpoint, all numbers little-endian:
+/* A checkpoint, all numbers little-endian:
  *     head      magic, lengths and counts (struct head)
  *     describe  text, one line a tensor: "conv1.weight weight (64,3,3,3)"
  *     extra     the caller's text
@@ -9,10 +7,10 @@
  * The text tells whether a file belongs to a network, and which tensor differs if not. */
 #define _POSIX_C_SOURCE 200809L
 #include "prelu/mem.h"
+#include "prelu/sha256.h"
 #include "train/trainer.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,14 +79,13 @@ static prelu_status describe(const prelu_trainer *t, char **text, size_t *len, p
 typedef struct writer {
     int fd;
     const char *path;
-    struct sha256_ctx sha;
+    prelu_sha256 *sha;
     prelu_err *err;
 } writer;
 
-static prelu_status put(writer *w, const void *data, size_t len)
+static prelu_status write_all(const writer *w, const void *data, size_t len)
 {
     const char *p = data;
-    sha256_update(&w->sha, len, data);
     while (len) {
         ssize_t n = write(w->fd, p, len);
         if (n < 0 && errno == EINTR)
@@ -102,6 +99,12 @@ static prelu_status put(writer *w, const void *data, size_t len)
     return PRELU_OK;
 }
 
+static prelu_status put(writer *w, const void *data, size_t len)
+{
+    prelu_sha256_add(w->sha, data, len);
+    return write_all(w, data, len);
+}
+
 static prelu_status put_all(writer *w, const prelu_trainer *t, const char *text, size_t text_len,
                             const char *extra)
 {
@@ -110,17 +113,19 @@ static prelu_status put_all(writer *w, const prelu_trainer *t, const char *text,
               .steps = t->steps,
               .total = t->total,
               .norm_total = t->norm_total};
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    uint8_t digest[PRELU_SHA256_LEN];
     memcpy(h.magic, MAGIC, sizeof h.magic);
-    sha256_init(&w->sha);
+    w->sha = prelu_sha256_begin();
+    if (!w->sha)
+        return prelu_fail(w->err, PRELU_E_NOMEM, "checkpoint: its checksum");
     PRELU_TRY(put(w, &h, sizeof h));
     PRELU_TRY(put(w, text, text_len));
     PRELU_TRY(put(w, extra, h.extra_len));
     PRELU_TRY(put(w, t->weights, t->total * sizeof(float)));
     PRELU_TRY(put(w, t->velocity, t->total * sizeof(float)));
     PRELU_TRY(put(w, t->statistics, t->norm_total * sizeof(float)));
-    sha256_digest(&w->sha, sizeof digest, digest);
-    return put(w, digest, sizeof digest);
+    prelu_sha256_end(&w->sha, digest, NULL);
+    return write_all(w, digest, sizeof digest);
 }
 
 /* The new name itself must reach the disk too. Some file systems cannot sync a folder: no error. */
@@ -168,6 +173,7 @@ prelu_status prelu_checkpoint_save(const prelu_trainer *t, const char *path, con
         unlink(temporary);
     else
         sync_folder(path);
+    prelu_sha256_destroy(&w.sha);
     prelu_free(text);
     return st;
 }
@@ -214,7 +220,7 @@ static prelu_status get_head(const reader *r, head *h, uint64_t *body)
         __builtin_add_overflow(floats, h->norm_total, &floats) ||
         __builtin_mul_overflow(floats, sizeof(float), &bytes) ||
         __builtin_add_overflow(bytes, sizeof *h + h->describe_len + h->extra_len, &bytes) ||
-        bytes + SHA256_DIGEST_SIZE != (uint64_t)s.st_size)
+        bytes + PRELU_SHA256_LEN != (uint64_t)s.st_size)
         return prelu_fail(r->err, PRELU_E_FORMAT, "%s: truncated or damaged (%lld bytes)", r->path,
                           (long long)s.st_size);
     *body = bytes;
@@ -223,29 +229,29 @@ static prelu_status get_head(const reader *r, head *h, uint64_t *body)
 
 static prelu_status check_digest(const reader *r, uint64_t body)
 {
-    struct sha256_ctx sha;
-    uint8_t want[SHA256_DIGEST_SIZE], have[SHA256_DIGEST_SIZE];
+    uint8_t want[PRELU_SHA256_LEN], have[PRELU_SHA256_LEN];
     prelu_status st = PRELU_OK;
     uint8_t *piece = prelu_alloc(PIECE);
-    if (!piece)
-        return prelu_fail(r->err, PRELU_E_NOMEM, "checkpoint: %zu bytes", PIECE);
-    sha256_init(&sha);
-    if (lseek(r->fd, 0, SEEK_SET) != 0)
+    prelu_sha256 *sha = prelu_sha256_begin();
+    if (!piece || !sha)
+        st = prelu_fail(r->err, PRELU_E_NOMEM, "checkpoint: %zu bytes", PIECE);
+    else if (lseek(r->fd, 0, SEEK_SET) != 0)
         st = prelu_fail(r->err, PRELU_E_IO, "%s: %s", r->path, strerror(errno));
     while (!st && body) {
         size_t len = body < PIECE ? (size_t)body : PIECE;
         st = get(r, piece, len);
         if (!st)
-            sha256_update(&sha, len, piece);
+            prelu_sha256_add(sha, piece, len);
         body -= len;
     }
     if (!st)
         st = get(r, want, sizeof want);
     if (!st) {
-        sha256_digest(&sha, sizeof have, have);
+        prelu_sha256_end(&sha, have, NULL);
         if (memcmp(want, have, sizeof want) != 0)
             st = prelu_fail(r->err, PRELU_E_FORMAT, "%s: damaged (checksum)", r->path);
     }
+    prelu_sha256_destroy(&sha);
     prelu_free(piece);
     return st;
 }
