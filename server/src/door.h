@@ -24,6 +24,9 @@ typedef struct srv_door {
     bool parses; /* split may take milliseconds for a large body: it then runs on the pool */
 } srv_door;
 
+/* infer.c and hf.c */
+extern const srv_door srv_infer_door, srv_hf_door;
+
 /* Who holds a request: its exchange, until `finished`; and its tasks together, until the last is
  * done. The reply is given once, by whoever comes first: the last task, or the deadline. */
 struct request {

@@ -87,9 +87,9 @@ static prelu_status hf_split(request *r, prelu_err *err)
     return PRELU_OK;
 }
 
-static const srv_door hf_door = {hf_query, hf_split, srv_results_write, true};
+const srv_door srv_hf_door = {hf_query, hf_split, srv_results_write, true};
 
 void srv_hf_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
 {
-    srv_request_headers(app, x, reply, &hf_door);
+    srv_request_headers(app, x, reply, &srv_hf_door);
 }

@@ -412,9 +412,9 @@ static void infer_write(request *r, srv_reply *reply, double total_ms)
     srv_text_deinit(&bytes);
 }
 
-static const srv_door infer_door = {infer_query, infer_split, infer_write, true};
+const srv_door srv_infer_door = {infer_query, infer_split, infer_write, true};
 
 void srv_infer_headers(srv_app *app, srv_exchange *x, srv_reply *reply)
 {
-    srv_request_headers(app, x, reply, &infer_door);
+    srv_request_headers(app, x, reply, &srv_infer_door);
 }
