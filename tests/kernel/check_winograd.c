@@ -5,7 +5,7 @@
 static char text[256];
 #define WRONG(...) (snprintf(text, sizeof text, __VA_ARGS__), text)
 
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
+enum { MOST = KRN_WINOGRAD_MOST_SIDE, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
 
 static winograd_matrices matrices;
 
@@ -143,19 +143,19 @@ static const char *input_case(const krn_winograd *v, size_t c, inside in, int en
 
 static const char *filter_case(const krn_winograd *v, size_t n, uint64_t *seed)
 {
-    const size_t tap = n + 3, step = n + 5, len = 8 * tap + n;
+    const size_t tap = n + 3, step = n + 5, taps = v->taps * v->taps, len = (taps - 1) * tap + n;
     float *g = nans(len), *got = nans(XI * step), one[N];
     const char *wrong = NULL;
-    for (size_t t = 0; t < 9; t++)
+    for (size_t t = 0; t < taps; t++)
         for (size_t k = 0; k < n; k++)
             g[t * tap + k] = check_random_float(seed, -1, 1);
     for (int row = 0; row < N; row++)
         v->filter(got + (size_t)row * N * step, step, g, tap, n, row);
     for (size_t k = 0; k < n && !wrong; k++) {
         double d[9], want[XI], scale[XI];
-        for (size_t t = 0; t < 9; t++)
+        for (size_t t = 0; t < taps; t++)
             d[t] = (double)g[t * tap + k];
-        winograd_sides(want, scale, &matrices.g[0][0], d, N, 3);
+        winograd_sides(want, scale, matrices.g, d, N, matrices.taps);
         for (size_t xi = 0; xi < XI && !wrong; xi++)
             if (!(fabs((double)got[xi * step + k] - want[xi]) <= ROUNDINGS * scale[xi]))
                 wrong = WRONG("filter of %zu: [%zu][%zu] is %g, not %g", n, xi, k,
@@ -195,19 +195,20 @@ static double finished(const out_case *o, double v, size_t where, size_t k)
 
 static const char *output_wrong(const out_case *o)
 {
-    const bool short_i = krn_winograd_short((size_t)o->rows);
-    const bool short_j = krn_winograd_short((size_t)o->cols);
+    const int side = matrices.side;
+    const bool short_i = krn_winograd_short((size_t)side, (size_t)o->rows);
+    const bool short_j = krn_winograd_short((size_t)side, (size_t)o->cols);
     for (size_t k = 0; k < o->c; k++) {
-        double d[XI], want[M * M], scale[M * M];
+        double d[XI], want[XI], scale[XI];
         for (size_t xi = 0; xi < XI; xi++)
             d[xi] = exists(xi, short_i, short_j) ? (double)o->m[xi * o->step + k] : 0;
         winograd_two_sides(want, scale, short_i ? &matrices.a_short[0][0] : &matrices.a[0][0],
-                           short_j ? &matrices.a_short[0][0] : &matrices.a[0][0], d, M, N);
+                           short_j ? &matrices.a_short[0][0] : &matrices.a[0][0], d, side, N);
         for (int i = 0; i < o->rows; i++)
             for (int j = 0; j < o->cols; j++) {
                 const size_t where = (size_t)i * o->row + (size_t)j * o->col + k;
-                const double w = finished(o, want[i * M + j], where, k);
-                if (!(fabs((double)o->y[where] - w) <= 2 * ROUNDINGS * (scale[i * M + j] + 2)))
+                const double w = finished(o, want[i * side + j], where, k);
+                if (!(fabs((double)o->y[where] - w) <= 2 * ROUNDINGS * (scale[i * side + j] + 2)))
                     return WRONG("output of %zu, %d x %d, act %d: pixel (%d,%d)[%zu] is %g, not %g",
                                  o->c, o->rows, o->cols, (int)o->ep.act, i, j, k,
                                  (double)o->y[where], w);
@@ -249,9 +250,10 @@ static const char *output_in_bf16(const krn_winograd *v, const krn_winograd_plac
 static const char *output_case(const krn_winograd *v, size_t c, int shape, int kind, uint64_t *seed)
 {
     static const float slopes[] = {0.25f, 0.0f, 1.0f, -0.5f, 1.5f};
-    out_case o = {.c = c, .step = c + 3, .rows = shape / M + 1, .cols = shape % M + 1};
+    const int side = matrices.side;
+    out_case o = {.c = c, .step = c + 3, .rows = shape / side + 1, .cols = shape % side + 1};
     o.col = c + 2;
-    o.row = M * o.col + 1;
+    o.row = MOST * o.col + 1;
     o.len = (size_t)(o.rows - 1) * o.row + (size_t)(o.cols - 1) * o.col + c;
     o.m = nans(35 * o.step + c);
     o.y = nans(o.len);
@@ -262,7 +264,8 @@ static const char *output_case(const krn_winograd *v, size_t c, int shape, int k
         o.bias[k] = check_random_float(seed, -1, 1);
         o.slope[k] = slopes[(k + (size_t)shape) % 5];
         for (size_t xi = 0; xi < XI; xi++)
-            if (exists(xi, krn_winograd_short((size_t)o.rows), krn_winograd_short((size_t)o.cols)))
+            if (exists(xi, krn_winograd_short(v->side, (size_t)o.rows),
+                       krn_winograd_short(v->side, (size_t)o.cols)))
                 o.m[xi * o.step + k] = check_random_float(seed, -1, 1);
         for (int i = 0; i < o.rows; i++)
             for (int j = 0; j < o.cols; j++)
@@ -414,15 +417,18 @@ const char *check_winograd_f32_text(const krn_winograd *v)
 {
     uint64_t seed = check_seed();
     const char *wrong = NULL;
-    matrices = winograd_make();
+    matrices = winograd_make((int)v->taps);
+    if ((v->taps != 2 && v->taps != 3) || v->side + v->taps != N + 1)
+        return WRONG("%zu taps and tiles of %zu", v->taps, v->side);
     for (int i = 0; i < COUNTS; i++) {
         for (int w = 0; w < WINDOWS && !wrong; w++)
             for (int ends = 0; ends < 4 && !wrong; ends++)
                 wrong = input_case(v, counts[i], windows[w], ends, &seed);
         if (!wrong)
             wrong = filter_case(v, counts[i], &seed);
-        for (int turn = 0; turn < 48 && !wrong; turn++)
-            wrong = output_case(v, counts[i], turn % (M * M), turn % 12, &seed);
+        for (int turn = 0; turn < 50 && !wrong; turn++)
+            wrong =
+                output_case(v, counts[i], turn % (matrices.side * matrices.side), turn % 12, &seed);
     }
     if (!wrong && v->product)
         wrong = product_all(v, &seed);

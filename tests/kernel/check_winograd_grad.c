@@ -5,7 +5,9 @@
 static char text[256];
 #define WRONG(...) (snprintf(text, sizeof text, __VA_ARGS__), text)
 
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
+enum { N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
+
+static winograd_matrices matrices;
 
 /* Roundings of two passes of at most six terms each, and of their factors. */
 #define ROUNDINGS (24 * 0x1p-24)
@@ -57,9 +59,9 @@ static const char *spread_case(const krn_winograd_grad *v, size_t n, inside in, 
     const size_t col = n + 3, row = (size_t)(w + 1) * col, step = n + 5, all = XI * step;
     const size_t len = h && w ? (size_t)(h - 1) * row + (size_t)(w - 1) * col + n : 0;
     float *x = nans(len), *got = nans(all), one[XI + 1]; /* room for a fault that writes one past */
-    const winograd_matrices m = winograd_make();
+    const int side = matrices.side;
     const char *wrong = NULL;
-    double a[N * M];
+    double a[XI];
     krn_winograd_window win = {.x = x,
                                .at = -(ptrdiff_t)((size_t)in.i0 * row + (size_t)in.j0 * col),
                                .row = (ptrdiff_t)row,
@@ -68,22 +70,22 @@ static const char *spread_case(const krn_winograd_grad *v, size_t n, inside in, 
                                .i1 = in.i1,
                                .j0 = in.j0,
                                .j1 = in.j1};
-    for (int i = 0; i < N * M; i++)
-        a[i] = m.a[i % M][i / M];
+    for (int i = 0; i < N * side; i++)
+        a[i] = matrices.a[i % side][i / side];
     for (int i = 0; i < h; i++)
         for (int j = 0; j < w; j++)
             for (size_t k = 0; k < n; k++)
                 x[(size_t)i * row + (size_t)j * col + k] = check_random_float(seed, -1, 1);
     v->spread(got, step, &win, n);
     for (size_t k = 0; k < n && !wrong; k++) {
-        double d[M * M], want[XI], scale[XI];
-        for (int i = 0; i < M * M; i++) {
-            const int r = i / M - in.i0, c = i % M - in.j0;
+        double d[XI], want[XI], scale[XI];
+        for (int i = 0; i < side * side; i++) {
+            const int r = i / side - in.i0, c = i % side - in.j0;
             d[i] = r < 0 || r >= h || c < 0 || c >= w
                        ? 0
                        : (double)x[(size_t)r * row + (size_t)c * col + k];
         }
-        winograd_sides(want, scale, a, d, N, M);
+        winograd_sides(want, scale, a, d, N, side);
         wrong = block_wrong("spread", got, step, n, N, k, want, scale);
         win.x = x + k;
         v->spread(one, 1, &win, 1);
@@ -100,13 +102,13 @@ static const char *spread_case(const krn_winograd_grad *v, size_t n, inside in, 
 
 static const char *gather_case(const krn_winograd_grad *v, size_t n, uint64_t *seed)
 {
-    const size_t step = n + 3, tap = n + 5, len = 35 * step + n, all = 8 * tap + n;
+    const size_t step = n + 3, tap = n + 5, len = 35 * step + n, taps = v->taps * v->taps;
+    const size_t all = (taps - 1) * tap + n;
     float *m = nans(len), *got = nans(all), one[10];
-    const winograd_matrices matrices = winograd_make();
     const char *wrong = NULL;
     double g[3 * N];
-    for (int i = 0; i < 3 * N; i++)
-        g[i] = matrices.g[i % N][i / N];
+    for (int i = 0; i < matrices.taps * N; i++)
+        g[i] = matrices.g[i % N * matrices.taps + i / N];
     for (size_t i = 0; i < len; i++)
         m[i] = i % step < n ? check_random_float(seed, -1, 1) : NAN;
     v->gather(got, tap, m, step, n);
@@ -114,10 +116,10 @@ static const char *gather_case(const krn_winograd_grad *v, size_t n, uint64_t *s
         double d[XI], want[9], scale[9];
         for (size_t e = 0; e < XI; e++)
             d[e] = (double)m[e * step + k];
-        winograd_sides(want, scale, g, d, 3, N);
-        wrong = block_wrong("gather", got, tap, n, 3, k, want, scale);
+        winograd_sides(want, scale, g, d, matrices.taps, N);
+        wrong = block_wrong("gather", got, tap, n, matrices.taps, k, want, scale);
         v->gather(one, 1, m + k, step, 1);
-        for (size_t e = 0; e < 9 && !wrong; e++)
+        for (size_t e = 0; e < taps && !wrong; e++)
             if (memcmp(&one[e], &got[e * tap + k], sizeof *one) != 0)
                 wrong = WRONG("gather of %zu: %zu has other bits alone", n, k);
     }
@@ -133,10 +135,14 @@ const char *check_winograd_grad_f32_text(const krn_winograd_grad *v)
     static const size_t counts[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 70};
     uint64_t seed = check_seed();
     const char *wrong = NULL;
+    matrices = winograd_make((int)v->taps);
+    if ((v->taps != 2 && v->taps != 3) || v->side + v->taps != N + 1)
+        return WRONG("%zu taps and tiles of %zu", v->taps, v->side);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        for (int c = 0; c < 5 * 5 * 5 * 5 && !wrong; c++) {
-            const inside in = {c / 125, c / 25 % 5, c / 5 % 5, c % 5};
-            if (in.i0 <= in.i1 && in.j0 <= in.j1)
+        for (int c = 0; c < 6 * 6 * 6 * 6 && !wrong; c++) {
+            const inside in = {c / 216, c / 36 % 6, c / 6 % 6, c % 6};
+            if (in.i1 <= matrices.side && in.j1 <= matrices.side && in.i0 <= in.i1 &&
+                in.j0 <= in.j1)
                 wrong = spread_case(v, counts[i], in, &seed);
         }
         if (!wrong)

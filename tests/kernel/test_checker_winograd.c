@@ -3,7 +3,9 @@
 
 /* The checker is checked: variants with one planted fault each must be noticed. */
 
-#define REF krn_winograd_f32__ref
+/* The plain C variant that the faults are planted in. */
+static krn_winograd ref;
+#define REF ref
 
 static void input_skips_tail(float *v, size_t step, const krn_winograd_window *w, size_t channels)
 {
@@ -52,7 +54,8 @@ static void filter_loses(float *u, size_t step, const float *g, size_t tap, size
 static void output_all_rows(const krn_winograd_place *p, const float *m, size_t step, size_t c)
 {
     REF.output(p, m, step, c);
-    if (p->y && p->rows > 1 && p->cols < 4) /* beside the tile, still inside the block */
+    if (p->y && p->rows > 1 &&
+        p->cols < (int)REF.side) /* beside the tile, still inside the block */
         p->y[(size_t)p->cols * p->col] = 0;
 }
 
@@ -116,7 +119,7 @@ static void input_does_not_round(float *v, size_t step, const krn_winograd_windo
 static void output_cuts(const krn_winograd_place *p, const float *m, size_t step, size_t c)
 {
     enum { ROW = 512, COL = 96 };
-    static float y[KRN_WINOGRAD_M * ROW];
+    static float y[KRN_WINOGRAD_MOST_SIDE * ROW];
     const krn_winograd_place q = {
         .y = y, .row = ROW, .col = COL, .rows = p->rows, .cols = p->cols, .ep = p->ep};
     if (!p->y16 || (p->ep && p->ep->residual)) {
@@ -173,11 +176,11 @@ static void product_writes_on(const krn_winograd_sums *s)
         s->m[NR] = 0;
 }
 
-static void test_faults_are_noticed(void **state)
+static void faults_are_noticed(const krn_winograd *in)
 {
     krn_winograd bad[18];
     size_t n = 0;
-    (void)state;
+    ref = *in;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         bad[i] = REF;
     bad[n++].input = input_skips_tail;
@@ -202,12 +205,19 @@ static void test_faults_are_noticed(void **state)
     for (size_t i = 0; i < n; i++) {
         bad[i].strip = NR;
         if (!check_winograd_f32_text(&bad[i]))
-            fail_msg("the checker did not notice fault %zu", i);
+            fail_msg("%s: the checker did not notice fault %zu", ref.fly, i);
     }
     krn_winograd good = REF;
     good.strip = NR;
     good.product = product_right;
     assert_null(check_winograd_f32_text(&good));
+}
+
+static void test_faults_are_noticed(void **state)
+{
+    (void)state;
+    faults_are_noticed(&krn_winograd_f32__ref);
+    faults_are_noticed(&krn_winograd_2x2_f32__ref);
 }
 
 int main(void)

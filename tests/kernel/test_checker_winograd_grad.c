@@ -3,7 +3,9 @@
 
 /* The checker is checked: variants with one planted fault each must be noticed. */
 
-#define REF krn_winograd_grad_f32__ref
+/* The plain C variant that the faults are planted in. */
+static krn_winograd_grad ref;
+#define REF ref
 
 static void spread_skips_tail(float *y, size_t step, const krn_winograd_window *w, size_t channels)
 {
@@ -14,7 +16,7 @@ static void spread_skips_tail(float *y, size_t step, const krn_winograd_window *
 static void spread_drops_edge(float *y, size_t step, const krn_winograd_window *w, size_t channels)
 {
     krn_winograd_window less = *w;
-    if (less.i1 < 4 && less.i1 > less.i0)
+    if (less.i1 < (int)REF.side && less.i1 > less.i0)
         less.i1--;
     REF.spread(y, step, &less, channels);
 }
@@ -43,8 +45,8 @@ static void gather_turns(float *g, size_t tap, const float *m, size_t step, size
     REF.gather(g, tap, m, step, n);
     for (size_t k = 0; k < n; k++) {
         const float t = g[tap + k];
-        g[tap + k] = g[3 * tap + k];
-        g[3 * tap + k] = t;
+        g[tap + k] = g[REF.taps * tap + k];
+        g[REF.taps * tap + k] = t;
     }
 }
 
@@ -55,22 +57,30 @@ static void gather_adds(float *g, size_t tap, const float *m, size_t step, size_
     g[0] += was;
 }
 
+static void faults_are_noticed(const krn_winograd_grad *in)
+{
+    krn_winograd_grad bad[7];
+    ref = *in;
+    for (size_t i = 0; i < 7; i++)
+        bad[i] = ref;
+    bad[0].spread = spread_skips_tail;
+    bad[1].spread = spread_drops_edge;
+    bad[2].spread = spread_one_past;
+    bad[3].spread = spread_rounds_often;
+    bad[4].gather = gather_stops;
+    bad[5].gather = gather_turns;
+    bad[6].gather = gather_adds;
+    for (size_t i = 0; i < 7; i++)
+        if (!check_winograd_grad_f32_text(&bad[i]))
+            fail_msg("%s: the checker did not notice fault %zu", ref.name, i);
+    assert_null(check_winograd_grad_f32_text(&ref));
+}
+
 static void test_faults_are_noticed(void **state)
 {
-    const krn_winograd_grad bad[] = {
-        {.spread = spread_skips_tail, .gather = REF.gather},
-        {.spread = spread_drops_edge, .gather = REF.gather},
-        {.spread = spread_one_past, .gather = REF.gather},
-        {.spread = spread_rounds_often, .gather = REF.gather},
-        {.spread = REF.spread, .gather = gather_stops},
-        {.spread = REF.spread, .gather = gather_turns},
-        {.spread = REF.spread, .gather = gather_adds},
-    };
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (!check_winograd_grad_f32_text(&bad[i]))
-            fail_msg("the checker did not notice fault %zu", i);
-    assert_null(check_winograd_grad_f32_text(&REF));
+    faults_are_noticed(&krn_winograd_grad_f32__ref);
+    faults_are_noticed(&krn_winograd_2x2_grad_f32__ref);
 }
 
 int main(void)

@@ -25,11 +25,21 @@ static void check_winograd_f32(const krn_winograd *v, const char *name)
         fail_msg("%s: %s", name, wrong);
 }
 
+static void check_winograd_2x2_f32(const krn_winograd *v, const char *name)
+{
+    check_winograd_f32(v, name);
+}
+
 static void check_winograd_grad_f32(const krn_winograd_grad *v, const char *name)
 {
     const char *wrong = check_winograd_grad_f32_text(v);
     if (wrong)
         fail_msg("%s: %s", name, wrong);
+}
+
+static void check_winograd_2x2_grad_f32(const krn_winograd_grad *v, const char *name)
+{
+    check_winograd_grad_f32(v, name);
 }
 
 static void check_passes_f32(const krn_passes *v, const char *name)

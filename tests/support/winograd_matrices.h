@@ -1,17 +1,19 @@
 #ifndef PRELU_TEST_WINOGRAD_MATRICES_H
 #define PRELU_TEST_WINOGRAD_MATRICES_H
-/* B', G and A' of F(4x4,3x3) from its interpolation points, in double: kernels/winograd.h says how,
- * and none of its formulas is used here. The short ones are F(2x2,3x3)'s, of the first three points
- * and infinity; rows and columns that it has not are 0. */
+/* B', G and A' of F(4x4,3x3) and F(5x5,2x2) from their interpolation points, in double:
+ * kernels/winograd.h says how, and none of its formulas is used here. The short ones are
+ * F(2x2,3x3)'s and F(3x3,2x2)'s, of the first three points and infinity; rows and columns that they
+ * have not are 0. */
 #include <math.h>
 #include <string.h>
 
 typedef struct winograd_matrices {
-    double b[6][6], g[6][3], a[4][6];
-    double b_short[6][6], a_short[4][6];
+    int taps, side;           /* of a filter, of a tile of outputs */
+    double b[6][6], g[6 * 3]; /* g as (6,taps) */
+    double a[5][6], b_short[6][6], a_short[5][6];
 } winograd_matrices;
 
-static inline winograd_matrices winograd_of_points(int points)
+static inline winograd_matrices winograd_of_points(int points, int taps)
 {
     const double p[5] = {0, sqrt(0.5), -sqrt(0.5), sqrt(2), -sqrt(2)};
     winograd_matrices m;
@@ -32,19 +34,21 @@ static inline winograd_matrices winograd_of_points(int points)
         double slope = 1; /* M'(p) */
         for (int q = 0; q < points; q++)
             slope *= q == r ? 1 : p[r] - p[q];
-        for (int k = 0; k < 3; k++)
-            m.g[r][k] = pow(p[r], k);
-        for (int i = 0; i < points - 1; i++)
+        for (int k = 0; k < taps; k++)
+            m.g[r * taps + k] = pow(p[r], k);
+        for (int i = 0; i < points + 2 - taps; i++)
             m.a[i][r] = pow(p[r], i) / slope;
     }
-    m.g[5][2] = 1;
-    m.a[points - 2][5] = 1;
+    m.g[5 * taps + taps - 1] = 1;
+    m.a[points + 1 - taps][5] = 1;
+    m.taps = taps;
+    m.side = 7 - taps;
     return m;
 }
 
-static inline winograd_matrices winograd_make(void)
+static inline winograd_matrices winograd_make(int taps)
 {
-    winograd_matrices m = winograd_of_points(5), s = winograd_of_points(3);
+    winograd_matrices m = winograd_of_points(5, taps), s = winograd_of_points(3, taps);
     memcpy(m.b_short, s.b, sizeof s.b);
     memcpy(m.a_short, s.a, sizeof s.a);
     return m;

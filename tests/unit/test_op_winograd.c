@@ -7,11 +7,11 @@
  * up, from the matrices themselves, times as many roundings as the longest way through them has: it
  * grows with the neighbours in the tile, unlike the direct product's. */
 
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
+enum { N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
 
 typedef struct data {
     op_patch g;
-    float *x, *w, *y; /* (n,h,w,c), (o,c,3,3), (n,oh,ow,o) */
+    float *x, *w, *y; /* (n,h,w,c), (o,c,kh,kw), (n,oh,ow,o) */
     float *bias, *slope, *res;
     double *want, *scale;
     krn_epilogue ep;
@@ -44,42 +44,44 @@ static void absolute(double *m, int n)
 }
 
 /* |A'| ( sum |G||g||G'| * |B'||d||B| ) |A| of a tile and filter. */
-static void tile_scale(const data *d, size_t n, size_t ty, size_t tx, size_t o, double out[M * M])
+static void tile_scale(const data *d, size_t n, size_t ty, size_t tx, size_t o, double out[XI])
 {
-    winograd_matrices m = winograd_make();
+    winograd_matrices m = winograd_make((int)d->g.kh);
+    const int side = m.side, taps = m.taps * m.taps;
     double sum[XI] = {0}, in[XI], v[XI], u[XI], g[9], ignore[XI];
     absolute(&m.b[0][0], 36);
-    absolute(&m.g[0][0], 18);
-    absolute(&m.a[0][0], 24);
+    absolute(m.g, N * m.taps);
+    absolute(&m.a[0][0], N * side);
     for (size_t c = 0; c < d->g.c; c++) {
         for (int i = 0; i < XI; i++)
-            in[i] = fabs(pixel(d, n, (int64_t)ty * M + i / N, (int64_t)tx * M + i % N, c));
-        for (int i = 0; i < 9; i++)
-            g[i] = fabs((double)d->w[(o * d->g.c + c) * 9 + (size_t)i]);
+            in[i] = fabs(pixel(d, n, (int64_t)ty * side + i / N, (int64_t)tx * side + i % N, c));
+        for (int i = 0; i < taps; i++)
+            g[i] = fabs((double)d->w[(o * d->g.c + c) * (size_t)taps + (size_t)i]);
         winograd_sides(v, ignore, &m.b[0][0], in, N, N);
-        winograd_sides(u, ignore, &m.g[0][0], g, N, 3);
+        winograd_sides(u, ignore, m.g, g, N, m.taps);
         for (int i = 0; i < XI; i++)
             sum[i] += u[i] * v[i];
     }
-    winograd_sides(out, ignore, &m.a[0][0], sum, M, N);
+    winograd_sides(out, ignore, &m.a[0][0], sum, side, N);
 }
 
 static void reference(data *d)
 {
     const op_patch *g = &d->g;
+    const size_t side = N + 1 - g->kh, taps = g->kh * g->kw;
     for (size_t i = 0; i < g->n * g->oh * g->ow * g->o; i++) {
         const size_t o = i % g->o, x = i / g->o % g->ow, y = i / g->o / g->ow % g->oh;
         const size_t n = i / g->o / g->ow / g->oh;
-        double s = 0, tile[M * M];
+        double s = 0, tile[XI];
         for (size_t c = 0; c < g->c; c++)
-            for (size_t t = 0; t < 9; t++)
-                s += pixel(d, n, (int64_t)(y + t / 3), (int64_t)(x + t % 3), c) *
-                     (double)d->w[(o * g->c + c) * 9 + t];
-        if (y % M == 0 && x % M == 0) { /* the scales of the whole tile at its first pixel */
-            tile_scale(d, n, y / M, x / M, o, tile);
-            for (size_t k = 0; k < M * M; k++)
-                if (y + k / M < g->oh && x + k % M < g->ow)
-                    d->scale[i + ((k / M) * g->ow + k % M) * g->o] = tile[k];
+            for (size_t t = 0; t < taps; t++)
+                s += pixel(d, n, (int64_t)(y + t / g->kw), (int64_t)(x + t % g->kw), c) *
+                     (double)d->w[(o * g->c + c) * taps + t];
+        if (y % side == 0 && x % side == 0) { /* the scales of the whole tile at its first pixel */
+            tile_scale(d, n, y / side, x / side, o, tile);
+            for (size_t k = 0; k < side * side; k++)
+                if (y + k / side < g->oh && x + k % side < g->ow)
+                    d->scale[i + ((k / side) * g->ow + k % side) * g->o] = tile[k];
         }
         s += d->ep.bias ? (double)d->bias[o] : 0;
         s += d->ep.residual ? (double)d->res[i] : 0;
@@ -95,7 +97,7 @@ static data make(op_patch g, int kind, bool integers, uint64_t seed)
     data d = {.g = g, .integers = integers};
     const size_t ny = g.n * g.oh * g.ow * g.o;
     d.x = values(g.n * g.h * g.w * g.c, integers, &seed);
-    d.w = values(g.o * g.c * 9, integers, &seed);
+    d.w = values(g.o * g.c * g.kh * g.kw, integers, &seed);
     d.bias = values(g.o, integers, &seed);
     d.slope = values(g.o, integers, &seed);
     d.res = values(ny, integers, &seed);
@@ -120,12 +122,13 @@ static void unmake(data *d)
 /* Panels of the direct product, [panel][tap][c][nr]. */
 static float *panels_of(const data *d, size_t nr)
 {
-    const size_t panels = (d->g.o + nr - 1) / nr;
-    float *p = calloc(panels * nr * d->g.c * 9, sizeof *p);
+    const size_t panels = (d->g.o + nr - 1) / nr, taps = d->g.kh * d->g.kw;
+    float *p = calloc(panels * nr * d->g.c * taps, sizeof *p);
     for (size_t o = 0; o < d->g.o; o++)
         for (size_t c = 0; c < d->g.c; c++)
-            for (size_t t = 0; t < 9; t++)
-                p[((o / nr * 9 + t) * d->g.c + c) * nr + o % nr] = d->w[(o * d->g.c + c) * 9 + t];
+            for (size_t t = 0; t < taps; t++)
+                p[((o / nr * taps + t) * d->g.c + c) * nr + o % nr] =
+                    d->w[(o * d->g.c + c) * taps + t];
     return p;
 }
 
@@ -176,10 +179,10 @@ static void compare(const data *d, const krn_table *krn, bool ahead)
         if (!(fabs(got - d->want[i]) <= bound))
             fail_msg("%s %d: (%zu,%zu,%zu,%zu) -> %zu by %zu x %zu, pads %d %d, act %d [%zu]: "
                      "%.9g, not %.9g within %.3g",
-                     krn->winograd_f32->fly, ahead, g->n, g->h, g->w, g->c, g->o, g->oh, g->ow,
-                     (int)g->pt, (int)g->pl, (int)d->ep.act, i, got, d->want[i], bound);
+                     op_winograd_of(krn, g->kh)->fly, ahead, g->n, g->h, g->w, g->c, g->o, g->oh,
+                     g->ow, (int)g->pt, (int)g->pl, (int)d->ep.act, i, got, d->want[i], bound);
         if (d->integers && (bound >= 0.5 || nearbyint(got) != d->want[i]))
-            fail_msg("%s: integer %.9g, not %.9g; bound %.3g", krn->winograd_f32->fly, got,
+            fail_msg("%s: integer %.9g, not %.9g; bound %.3g", op_winograd_of(krn, g->kh)->fly, got,
                      d->want[i], bound);
     }
 }
@@ -207,6 +210,15 @@ static op_patch patch(size_t n, size_t h, size_t w, size_t c, size_t o, int pt, 
                       .pl = pl};
 }
 
+/* The same with filters of taps x taps. */
+static op_patch with_taps(op_patch g, size_t taps)
+{
+    g.oh += g.kh - taps;
+    g.ow += g.kw - taps;
+    g.kh = g.kw = taps;
+    return g;
+}
+
 /* Sizes 1x1..17x19, pads 0..2 on each side, channels 1..70, every epilogue. */
 static void test_against_loops(void **state)
 {
@@ -217,14 +229,15 @@ static void test_against_loops(void **state)
     const int n = op_run_tables(tables);
     uint64_t seed = check_seed();
     (void)state;
-    for (int i = 0; i < 96; i++) {
+    for (int i = 0; i < 192; i++) {
         const size_t *side = sides[i % 12];
         int pad[4];
         for (int k = 0; k < 4; k++)
             pad[k] = check_random_int(&seed, side[k % 2] < 3 ? 1 : 0, 2);
         const size_t c = counts[check_random(&seed) % 14], o = counts[check_random(&seed) % 14];
-        const op_patch g =
-            patch(1 + (size_t)i % 3, side[0], side[1], c, o, pad[0], pad[1], pad[2], pad[3]);
+        const op_patch g = with_taps(
+            patch(1 + (size_t)i % 3, side[0], side[1], c, o, pad[0], pad[1], pad[2], pad[3]),
+            i < 96 ? 3 : 2);
         data d = make(g, i % 12, false, seed);
         reference(&d);
         for (int t = 0; t < n; t++)
@@ -243,8 +256,9 @@ static void test_integers(void **state)
     krn_table tables[8];
     const int n = op_run_tables(tables);
     (void)state;
-    for (int i = 0; i < 12; i++) {
-        data d = make(patch(2, 10, 7, (size_t)(i + i / 2 + 1), 35, 1, 1, 1, 1), i, true, 5);
+    for (int i = 0; i < 24; i++) {
+        const op_patch g = patch(2, 10, 7, (size_t)(i % 12 + i % 12 / 2 + 1), 35, 1, 1, 1, 1);
+        data d = make(with_taps(g, i < 12 ? 3 : 2), i % 12, true, 5);
         reference(&d);
         for (int t = 0; t < n; t++)
             for (int ahead = 0; ahead < 2; ahead++) {
@@ -257,28 +271,28 @@ static void test_integers(void **state)
 
 /* An image's bits: alone and in any row of a batch, filters on the fly and ahead, tasks forwards
  * and backwards, and, where the product keeps its chains, any block sizes. */
-static void test_bits(void **state)
+static void check_bits(size_t taps)
 {
     static const size_t blocks[][4] = {{3, 32, 16, 0}, {7, 96, 48, 5000}, {100, 32, 5, 60000}};
     krn_table tables[8];
     const int n = op_run_tables(tables);
-    (void)state;
     for (int t = 0; t < n; t++) {
-        data d = make(patch(5, 13, 10, 37, 100, 1, 1, 1, 1), 3 + 8, false, 7);
+        data d = make(with_taps(patch(5, 13, 10, 37, 100, 1, 1, 1, 1), taps), 3 + 8, false, 7);
         const size_t outs = d.g.oh * d.g.ow * d.g.o, len = d.g.n * outs * sizeof(float);
         float *want = malloc(len);
         run(&d, &tables[t], false, false, -1);
         memcpy(want, d.y, len);
         run(&d, &tables[t], true, true, -1);
         if (memcmp(want, d.y, len) != 0)
-            fail_msg("%s: other bits with filters ahead", tables[t].winograd_f32->fly);
+            fail_msg("%s: other bits with filters ahead", op_winograd_of(&tables[t], taps)->fly);
         for (int i = 0; i < 5; i++) {
             run(&d, &tables[t], i & 1, i & 2, i);
             if (memcmp(want + (size_t)i * outs, d.y + (size_t)i * outs, outs * sizeof *want) != 0)
-                fail_msg("%s: other bits for image %d alone", tables[t].winograd_f32->fly, i);
+                fail_msg("%s: other bits for image %d alone", op_winograd_of(&tables[t], taps)->fly,
+                         i);
         }
         for (int b = 0; b < 3 && tables[t].gemm_f32 != &krn_gemm_f32__openblas; b++) {
-            krn_winograd other = *tables[t].winograd_f32;
+            krn_winograd other = *op_winograd_of(&tables[t], taps);
             krn_table krn = tables[t];
             other.tiles = blocks[b][0];
             other.outputs = blocks[b][1];
@@ -286,14 +300,21 @@ static void test_bits(void **state)
             other.round = blocks[b][3];
             other.least = 1;
             other.strip = 32;
-            krn.winograd_f32 = &other;
+            krn.winograd_f32 = krn.winograd_2x2_f32 = &other;
             run(&d, &krn, b & 1, false, -1);
             if (memcmp(want, d.y, len) != 0)
-                fail_msg("%s: other bits with block sizes %d", krn.winograd_f32->fly, b);
+                fail_msg("%s: other bits with block sizes %d", other.fly, b);
         }
         free(want);
         unmake(&d);
     }
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    check_bits(3);
+    check_bits(2);
 }
 
 /* Blocks that make their own windows give the bits of those that share them. */
@@ -303,7 +324,7 @@ static void test_own_windows(void **state)
     const int n = op_run_tables(tables);
     (void)state;
     for (int t = 0; t < n; t++) {
-        op_patch g = patch(1, 61, 59, 9, 34, 1, 1, 1, 1);
+        op_patch g = with_taps(patch(1, 61, 59, 9, 34, 1, 1, 1, 1), (size_t)(2 + t % 2));
         const size_t outs = g.oh * g.ow * g.o;
         if (tables[t].gemm_f32->nr == 1)
             continue;
@@ -318,7 +339,8 @@ static void test_own_windows(void **state)
             for (size_t i = 0; i < g.n; i += g.n / 3) {
                 run(&d, &tables[t], ahead, false, (int)i);
                 if (memcmp(want + i * outs, d.y + i * outs, outs * sizeof *want) != 0)
-                    fail_msg("%s: image %zu has other bits", tables[t].winograd_f32->fly, i);
+                    fail_msg("%s: image %zu has other bits", op_winograd_of(&tables[t], g.kh)->fly,
+                             i);
             }
         }
         free(want);
@@ -335,12 +357,16 @@ static void test_choice(void **state)
     const prelu_attr dilated[] = {PRELU_INTS("dilations", two, 2)};
     const prelu_shape small = {4, {64, 64, 3, 3}}, large = {4, {768, 384, 3, 3}};
     const prelu_shape few = {4, {64, 3, 3, 3}}, wide = {4, {64, 64, 3, 2}};
+    prelu_shape two_by_two = {4, {64, 64, 2, 2}};
     const op_patch map = patch(1, 14, 14, 64, 64, 1, 1, 1, 1),
                    tiny = patch(9, 3, 3, 64, 64, 1, 1, 1, 1);
     prelu_node n = {.attrs = (prelu_attr *)plain, .n_attrs = 2};
     (void)state;
     assert_int_equal(op_winograd_fits(&n, &small), OP_WINOGRAD_AHEAD);
     assert_int_equal(op_winograd_fits(&n, &large), OP_WINOGRAD_FLY);
+    assert_int_equal(op_winograd_fits(&n, &two_by_two), OP_WINOGRAD_AHEAD);
+    two_by_two.dim[0] = 256;
+    assert_int_equal(op_winograd_fits(&n, &two_by_two), OP_WINOGRAD_FLY);
     assert_int_equal(op_winograd_fits(&n, &few), OP_WINOGRAD_NO);
     assert_int_equal(op_winograd_fits(&n, &wide), OP_WINOGRAD_NO);
     n.n_attrs = 1;

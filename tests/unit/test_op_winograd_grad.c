@@ -1,4 +1,5 @@
 #include "op_run.h"
+#include "ops/conv_winograd.h"
 #include "ops/conv_winograd_grad.h"
 #include "winograd_matrices.h"
 
@@ -7,11 +8,11 @@
  * transforms and products add up, from the matrices themselves, times as many roundings as the
  * longest way through them has. */
 
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
+enum { N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI };
 
 typedef struct data {
     op_patch g;
-    float *x, *dy, *dw; /* (n,h,w,c), (n,oh,ow,o), (o,3,3,c) */
+    float *x, *dy, *dw; /* (n,h,w,c), (n,oh,ow,o), (o,kh,kw,c) */
 } data;
 
 static float *values(size_t n, uint64_t *seed)
@@ -22,18 +23,19 @@ static float *values(size_t n, uint64_t *seed)
     return p;
 }
 
-static data make(size_t n, size_t h, size_t w, size_t c, size_t o, int pt, int pl, uint64_t seed)
+static data make(size_t n, size_t h, size_t w, size_t c, size_t o, int pt, int pl, size_t taps,
+                 uint64_t seed)
 {
     data d = {.g = {.n = n,
                     .h = h,
                     .w = w,
                     .c = c,
                     .o = o,
-                    .kh = 3,
-                    .kw = 3,
+                    .kh = taps,
+                    .kw = taps,
                     .groups = 1,
-                    .oh = h + (size_t)pt - 1,
-                    .ow = w + (size_t)pl - 1,
+                    .oh = h + (size_t)pt + 2 - taps,
+                    .ow = w + (size_t)pl + 2 - taps,
                     .sh = 1,
                     .sw = 1,
                     .dh = 1,
@@ -44,7 +46,7 @@ static data make(size_t n, size_t h, size_t w, size_t c, size_t o, int pt, int p
                     .pl = pl}};
     d.x = values(n * h * w * c, &seed);
     d.dy = values(n * d.g.oh * d.g.ow * o, &seed);
-    d.dw = check_guard_new(9 * c * o * sizeof(float));
+    d.dw = check_guard_new(taps * taps * c * o * sizeof(float));
     return d;
 }
 
@@ -71,29 +73,31 @@ static double change(const data *d, size_t n, size_t y, size_t x, size_t o)
     return y < g->oh && x < g->ow ? (double)d->dy[((n * g->oh + y) * g->ow + x) * g->o + o] : 0;
 }
 
-/* One tile's part of the nine taps of filter (o,c), and of their scale. */
+/* One tile's part of the taps of filter (o,c), and of their scale. */
 static void add_tile(const data *d, size_t n, size_t ty, size_t tx, size_t o, size_t c,
                      double want[9], double sum[XI])
 {
-    const winograd_matrices m = winograd_make();
-    double in[XI], out[M * M], a[N * M], b[XI], v[XI], y[XI], ignore[XI];
+    const winograd_matrices m = winograd_make((int)d->g.kh);
+    const int side = m.side, taps = m.taps;
+    double in[XI], out[XI], a[XI], b[XI], v[XI], y[XI], ignore[XI];
     for (int i = 0; i < XI; i++)
-        in[i] = pixel(d, n, (int64_t)ty * M + i / N, (int64_t)tx * M + i % N, c);
-    for (int i = 0; i < M * M; i++)
-        out[i] = change(d, n, ty * M + (size_t)(i / M), tx * M + (size_t)(i % M), o);
-    for (int t = 0; t < 9; t++)
-        for (int i = 0; i < M * M; i++)
-            want[t] += out[i] * in[(i / M + t / 3) * N + i % M + t % 3];
-    for (int i = 0; i < N * M; i++)
-        a[i] = fabs(m.a[i % M][i / M]);
+        in[i] = pixel(d, n, (int64_t)ty * side + i / N, (int64_t)tx * side + i % N, c);
+    for (int i = 0; i < side * side; i++)
+        out[i] = change(d, n, ty * (size_t)side + (size_t)(i / side),
+                        tx * (size_t)side + (size_t)(i % side), o);
+    for (int t = 0; t < taps * taps; t++)
+        for (int i = 0; i < side * side; i++)
+            want[t] += out[i] * in[(i / side + t / taps) * N + i % side + t % taps];
+    for (int i = 0; i < N * side; i++)
+        a[i] = fabs(m.a[i % side][i / side]);
     for (int i = 0; i < XI; i++) {
         b[i] = fabs(m.b[i / N][i % N]);
         in[i] = fabs(in[i]);
     }
-    for (int i = 0; i < M * M; i++)
+    for (int i = 0; i < side * side; i++)
         out[i] = fabs(out[i]);
     winograd_sides(v, ignore, b, in, N, N);
-    winograd_sides(y, ignore, a, out, N, M);
+    winograd_sides(y, ignore, a, out, N, side);
     for (int i = 0; i < XI; i++)
         sum[i] += v[i] * y[i];
 }
@@ -101,22 +105,24 @@ static void add_tile(const data *d, size_t n, size_t ty, size_t tx, size_t o, si
 static void check_filter(const data *d, const krn_table *krn, size_t o, size_t c)
 {
     const op_patch *g = &d->g;
-    const winograd_matrices m = winograd_make();
-    const size_t th = (g->oh + M - 1) / M, tw = (g->ow + M - 1) / M;
+    const winograd_matrices m = winograd_make((int)g->kh);
+    const size_t side = (size_t)m.side, taps = g->kh * g->kw;
+    const size_t th = (g->oh + side - 1) / side, tw = (g->ow + side - 1) / side;
     double want[9] = {0}, sum[XI] = {0}, scale[9], ignore[9], gt[3 * N];
     for (size_t n = 0; n < g->n; n++)
         for (size_t t = 0; t < th * tw; t++)
             add_tile(d, n, t / tw, t % tw, o, c, want, sum);
-    for (int i = 0; i < 3 * N; i++)
-        gt[i] = fabs(m.g[i % N][i / N]);
-    winograd_sides(scale, ignore, gt, sum, 3, N);
-    for (size_t t = 0; t < 9; t++) {
-        const double got = (double)d->dw[(o * 9 + t) * g->c + c];
+    for (int i = 0; i < m.taps * N; i++)
+        gt[i] = fabs(m.g[i % N * m.taps + i / N]);
+    winograd_sides(scale, ignore, gt, sum, m.taps, N);
+    for (size_t t = 0; t < taps; t++) {
+        const double got = (double)d->dw[(o * taps + t) * g->c + c];
         const double bound = ((double)(g->n * th * tw) + 60) * 0x1p-24 * scale[t];
         if (!(fabs(got - want[t]) <= bound))
-            fail_msg("%s: (%zu,%zu,%zu,%zu) -> %zu, pads %d %d: dw[%zu][%zu][%zu] is %.9g, not "
+            fail_msg("%s, %zu taps: (%zu,%zu,%zu,%zu) -> %zu, pads %d %d: dw[%zu][%zu][%zu] is "
+                     "%.9g, not "
                      "%.9g within %.3g",
-                     krn->winograd_grad_f32->name, g->n, g->h, g->w, g->c, g->o, (int)g->pt,
+                     krn->winograd_grad_f32->name, taps, g->n, g->h, g->w, g->c, g->o, (int)g->pt,
                      (int)g->pl, o, t, c, got, want[t], bound);
     }
 }
@@ -124,7 +130,7 @@ static void check_filter(const data *d, const krn_table *krn, size_t o, size_t c
 static void run(const data *d, const krn_table *krn, bool backwards)
 {
     const op_winograd_grad p = op_winograd_grad_cut(&d->g, krn);
-    const size_t len = 9 * d->g.c * d->g.o * sizeof(float);
+    const size_t len = d->g.kh * d->g.kw * d->g.c * d->g.o * sizeof(float);
     op_work w = {.phases = 1, .rounds = 1};
     prelu_err err = {0};
     check_ok(op_winograd_grad_work(&p, &w, &err), &err);
@@ -164,10 +170,10 @@ static void test_shares(void **state)
     const int n = panel_tables(tables);
     uint64_t seed = check_seed();
     (void)state;
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < 48; i++) {
         const size_t c = counts[check_random(&seed) % 10], o = counts[check_random(&seed) % 10];
         data d = make(1 + (size_t)i % 7, sides[i % 6][0], sides[i % 6][1], c, o, 1 + i % 2,
-                      1 + i / 2 % 2, seed);
+                      1 + i / 2 % 2, i < 24 ? 3 : 2, seed);
         for (int t = 0; t < n; t++) {
             run(&d, &tables[t], i & 1);
             for (int k = 0; k < 20; k++)
@@ -179,18 +185,17 @@ static void test_shares(void **state)
 }
 
 /* So many filters that no L2 holds their sums; rounds of different sizes. */
-static void test_rounds(void **state)
+static void check_rounds(size_t taps)
 {
     krn_table tables[8];
     const int n = panel_tables(tables);
     uint64_t seed = check_seed();
-    data d = make(5, 25, 26, 300, 310, 1, 1, seed);
-    (void)state;
+    data d = make(5, 25, 26, 300, 310, 1, 1, taps, seed);
     for (int t = 0; t < n; t++) {
-        krn_winograd few = *tables[t].winograd_f32;
+        krn_winograd few = *op_winograd_of(&tables[t], taps);
         krn_table krn = tables[t];
         few.round = (size_t)t;
-        krn.winograd_f32 = &few;
+        krn.winograd_f32 = krn.winograd_2x2_f32 = &few;
         assert_true(op_winograd_grad_cut(&d.g, &krn).rounds > 1);
         run(&d, &krn, t & 1);
         for (int k = 0; k < 30; k++)
@@ -198,6 +203,13 @@ static void test_rounds(void **state)
         check_filter(&d, &krn, 309, 299);
     }
     unmake(&d);
+}
+
+static void test_rounds(void **state)
+{
+    (void)state;
+    check_rounds(3);
+    check_rounds(2);
 }
 
 int main(void)

@@ -26,8 +26,10 @@ void krn_table_init(krn_table *t, unsigned isa)
 #define FITS_resample_row_u8(fn) true
 #define FITS_resample_column_u8(fn) true
 #define FITS_winograd_f32(fn) true
+#define FITS_winograd_2x2_f32(fn) true
 #define FITS_depthwise_f32(fn) true
 #define FITS_winograd_grad_f32(fn) true
+#define FITS_winograd_2x2_grad_f32(fn) true
 #define FITS_passes_f32(fn) true
 
 /* Where there are kernels of our own OpenBLAS is not even tried, which would load it. */

@@ -2,7 +2,7 @@
 #define KRN_VEC_AVX512_H
 #include "kernels/store_avx512.h"
 
-/** The vector vocabulary that winograd_f4.h and depthwise_vec.h are written in, for AVX-512: vec,
+/** The vector vocabulary that winograd_vec.h and depthwise_vec.h are written in, for AVX-512: vec,
  *  LANES, lanes (a mask type); LOAD STORE; MLOAD(mask, p) MSTORE(p, mask, v) (masked: 0 elsewhere,
  *  not touched); SET ZERO ADD SUB MUL FMA (a*b+c) FNMA (c-a*b) MAX; PICK_LOW(v, w) = v > 0 ? v : w;
  *  FIRST(n) the mask of n lanes. bf16: LOAD16 MLOAD16 widen; ROUND16(v) = round_bf16's result;

@@ -1,7 +1,7 @@
 #include "kernels/vec_avx512.h"
-#include "kernels/winograd_f4.h"
-#include "kernels/winograd_f4_grad.h"
-#include "kernels/winograd_f4_output.h"
+#include "kernels/winograd_vec.h"
+#include "kernels/winograd_vec_grad.h"
+#include "kernels/winograd_vec_output.h"
 
 /* ---- product ---------------------------------------------------------------------------------
  * The tile of gemm_avx512.c, 14 x 32, but v, u and m lie in L2 and a call takes only some hundred
@@ -127,17 +127,31 @@ static void product(const krn_winograd_sums *g)
     }
 }
 
-const krn_winograd krn_winograd_f32__avx512 = {.tiles = 224,
-                                               .outputs = 32,
-                                               .depth = 128,
-                                               .strip = 32,
-                                               .round = (size_t)3 << 20,
-                                               .least = 98,
+#define BLOCKS                                                                                     \
+    .tiles = 224, .outputs = 32, .depth = 128, .strip = 32, .round = (size_t)3 << 20, .least = 98, \
+    .product = product
+
+const krn_winograd krn_winograd_f32__avx512 = {.taps = 3,
+                                               .side = 4,
                                                .input = input,
                                                .filter = filter,
                                                .output = output,
-                                               .product = product,
-                                               KRN_WINOGRAD_NAMES("avx512")};
+                                               BLOCKS,
+                                               KRN_WINOGRAD_NAMES("f(4x4) f32 avx512")};
+
+const krn_winograd krn_winograd_2x2_f32__avx512 = {.taps = 2,
+                                                   .side = 5,
+                                                   .input = input,
+                                                   .filter = filter_2x2,
+                                                   .output = output_2x2,
+                                                   BLOCKS,
+                                                   KRN_WINOGRAD_NAMES("f(5x5) f32 avx512")};
 
 const krn_winograd_grad krn_winograd_grad_f32__avx512 = {
-    .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 avx512"};
+    .taps = 3, .side = 4, .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 avx512"};
+
+const krn_winograd_grad krn_winograd_2x2_grad_f32__avx512 = {.taps = 2,
+                                                             .side = 5,
+                                                             .spread = spread_2x2,
+                                                             .gather = gather_2x2,
+                                                             .name = "winograd f(5x5) f32 avx512"};

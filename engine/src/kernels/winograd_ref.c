@@ -1,7 +1,7 @@
 #include "kernels/kernels.h"
 
 /* B', G and A' as they stand; see winograd.h. */
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N };
+enum { N = KRN_WINOGRAD_N, MOST = KRN_WINOGRAD_MOST_SIDE };
 #define P1 0.70710678118654752440f
 #define P2 1.41421356237309504880f
 #define S1 (-2.0f / 3.0f)
@@ -10,16 +10,50 @@ enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N };
 static const float bt[N][N] = {{1, 0, -2.5f, 0, 1, 0},        {0, -2 * P1, -2, P1, 1, 0},
                                {0, 2 * P1, -2, -P1, 1, 0},    {0, -P2 / 2, -0.5f, P2, 1, 0},
                                {0, P2 / 2, -0.5f, -P2, 1, 0}, {0, 1, 0, -2.5f, 0, 1}};
-static const float gm[N][3] = {{1, 0, 0},     {1, P1, 0.5f},  {1, -P1, 0.5f},
-                               {1, P2, 2.0f}, {1, -P2, 2.0f}, {0, 0, 1}};
-static const float at[M][N] = {{1, S1, S1, S2, S2, 0},
-                               {0, S1 *P1, -S1 *P1, S2 *P2, -S2 *P2, 0},
-                               {0, S1 / 2, S1 / 2, S2 * 2, S2 * 2, 0},
-                               {0, S1 / 2 * P1, -S1 / 2 * P1, S2 * 2 * P2, -S2 * 2 * P2, 1}};
-/* The same of F(2, 3), its elements 0, 1, 2 and 5. */
+/* B' of a short tile: of its elements 0, 1, 2 and 5. */
 static const float bt_short[N][N] = {{-0.5f, 0, 1}, {0, P1, 1}, {0, -P1, 1},
                                      {0},           {0},        {0, -0.5f, 0, 1}};
-static const float at_short[M][N] = {{-2, 1, 1}, {0, P1, -P1, 0, 0, 1}};
+
+/* By what a filter has taps; a and gt are A and G', the others' transposes. */
+typedef struct transforms {
+    int taps, side;
+    const float *g, *at, *at_short, *a, *gt;
+} transforms;
+
+static const float g3[N][3] = {{1, 0, 0},     {1, P1, 0.5f},  {1, -P1, 0.5f},
+                               {1, P2, 2.0f}, {1, -P2, 2.0f}, {0, 0, 1}};
+static const float gt3[3][N] = {
+    {1, 1, 1, 1, 1, 0}, {0, P1, -P1, P2, -P2, 0}, {0, 0.5f, 0.5f, 2, 2, 1}};
+static const float at4[4][N] = {{1, S1, S1, S2, S2, 0},
+                                {0, S1 *P1, -S1 *P1, S2 *P2, -S2 *P2, 0},
+                                {0, S1 / 2, S1 / 2, S2 * 2, S2 * 2, 0},
+                                {0, S1 / 2 * P1, -S1 / 2 * P1, S2 * 2 * P2, -S2 * 2 * P2, 1}};
+static const float a4[N][4] = {{1, 0, 0, 0},
+                               {S1, S1 *P1, S1 / 2, S1 / 2 * P1},
+                               {S1, -S1 *P1, S1 / 2, -S1 / 2 * P1},
+                               {S2, S2 *P2, S2 * 2, S2 * 2 * P2},
+                               {S2, -S2 *P2, S2 * 2, -S2 * 2 * P2},
+                               {0, 0, 0, 1}};
+static const float at_short4[4][N] = {{-2, 1, 1}, {0, P1, -P1, 0, 0, 1}};
+static const transforms by_3x3 = {3,         4,         &g3[0][0], &at4[0][0], &at_short4[0][0],
+                                  &a4[0][0], &gt3[0][0]};
+
+static const float g2[N][2] = {{1, 0}, {1, P1}, {1, -P1}, {1, P2}, {1, -P2}, {0, 1}};
+static const float gt2[2][N] = {{1, 1, 1, 1, 1, 0}, {0, P1, -P1, P2, -P2, 1}};
+static const float at5[5][N] = {{1, S1, S1, S2, S2, 0},
+                                {0, S1 *P1, -S1 *P1, S2 *P2, -S2 *P2, 0},
+                                {0, S1 / 2, S1 / 2, S2 * 2, S2 * 2, 0},
+                                {0, S1 / 2 * P1, -S1 / 2 * P1, S2 * 2 * P2, -S2 * 2 * P2, 0},
+                                {0, S1 / 4, S1 / 4, S2 * 4, S2 * 4, 1}};
+static const float a5[N][5] = {{1, 0, 0, 0, 0},
+                               {S1, S1 *P1, S1 / 2, S1 / 2 * P1, S1 / 4},
+                               {S1, -S1 *P1, S1 / 2, -S1 / 2 * P1, S1 / 4},
+                               {S2, S2 *P2, S2 * 2, S2 * 2 * P2, S2 * 4},
+                               {S2, -S2 *P2, S2 * 2, -S2 * 2 * P2, S2 * 4},
+                               {0, 0, 0, 0, 1}};
+static const float at_short5[5][N] = {{-2, 1, 1}, {0, P1, -P1}, {0, 0.5f, 0.5f, 0, 0, 1}};
+static const transforms by_2x2 = {2,         5,         &g2[0][0], &at5[0][0], &at_short5[0][0],
+                                  &a5[0][0], &gt2[0][0]};
 
 /* So many channels side by side that a compiler without our help makes vectors of them. */
 enum { LANES = 8 };
@@ -90,20 +124,32 @@ static void input(float *v, size_t step, const krn_winograd_window *w, size_t ch
     }
 }
 
-static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+static void filter_by(const transforms *by, float *u, size_t step, const float *g, size_t tap,
+                      size_t n, int row)
 {
+    const int r = by->taps;
     for (size_t k = 0; k < n; k += LANES) {
         const size_t some = lanes_of(n - k);
         lanes d[9] = {{0}}, t[3], o[N];
-        for (size_t i = 0; i < 9; i++)
+        for (size_t i = 0; i < (size_t)(r * r); i++)
             for (size_t l = 0; l < some; l++)
                 d[i][l] = g[i * tap + k + l];
-        times(t, 0, 1, gm[row], 1, 3, (const lanes *)d, 3, 1, 3);
-        times(o, 1, 0, &gm[0][0], N, 3, (const lanes *)t, 1, 0, 1);
+        times(t, 0, 1, by->g + row * r, 1, r, (const lanes *)d, (size_t)r, 1, r);
+        times(o, 1, 0, by->g, N, r, (const lanes *)t, 1, 0, 1);
         for (size_t j = 0; j < N; j++)
             for (size_t l = 0; l < some; l++)
                 u[j * step + k + l] = o[j][l];
     }
+}
+
+static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+{
+    filter_by(&by_3x3, u, step, g, tap, n, row);
+}
+
+static void filter_2x2(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+{
+    filter_by(&by_2x2, u, step, g, tap, n, row);
 }
 
 static void store(const krn_winograd_place *p, size_t to, size_t k, float *o, size_t some)
@@ -121,75 +167,114 @@ static void store(const krn_winograd_place *p, size_t to, size_t k, float *o, si
         p->y[to + l] = o[l];
 }
 
-static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
+static void output_by(const transforms *by, const krn_winograd_place *p, const float *m,
+                      size_t step, size_t channels)
 {
+    const bool i_short = krn_winograd_short((size_t)by->side, (size_t)p->rows);
+    const bool j_short = krn_winograd_short((size_t)by->side, (size_t)p->cols);
     for (size_t k = 0; k < channels; k += LANES) {
         const size_t some = lanes_of(channels - k);
-        const bool i_short = krn_winograd_short((size_t)p->rows);
-        const bool j_short = krn_winograd_short((size_t)p->cols);
-        lanes d[N * N] = {{0}}, o[M * M];
+        lanes d[N * N] = {{0}}, o[MOST * MOST];
         for (size_t xi = 0; xi < N * N; xi++)
             for (size_t l = 0; l < some && exists(xi, i_short, j_short); l++)
                 d[xi][l] = m[xi * step + k + l];
-        both_sides(o, i_short ? &at_short[0][0] : &at[0][0], j_short ? &at_short[0][0] : &at[0][0],
-                   (const lanes *)d, M, N);
+        both_sides(o, i_short ? by->at_short : by->at, j_short ? by->at_short : by->at,
+                   (const lanes *)d, by->side, N);
         for (int i = 0; i < p->rows; i++)
             for (int j = 0; j < p->cols; j++)
-                store(p, (size_t)i * p->row + (size_t)j * p->col + k, k, o[i * M + j], some);
+                store(p, (size_t)i * p->row + (size_t)j * p->col + k, k, o[i * by->side + j], some);
     }
 }
 
-const krn_winograd krn_winograd_f32__ref = {.tiles = 64,
-                                            .outputs = 128,
-                                            .depth = 128,
-                                            .strip = 128,
-                                            .round = (size_t)3 << 20,
-                                            .least = 98,
+static void output(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
+{
+    output_by(&by_3x3, p, m, step, channels);
+}
+
+static void output_2x2(const krn_winograd_place *p, const float *m, size_t step, size_t channels)
+{
+    output_by(&by_2x2, p, m, step, channels);
+}
+
+#define BLOCKS                                                                                     \
+    .tiles = 64, .outputs = 128, .depth = 128, .strip = 128, .round = (size_t)3 << 20, .least = 98
+
+const krn_winograd krn_winograd_f32__ref = {.taps = 3,
+                                            .side = 4,
                                             .input = input,
                                             .filter = filter,
                                             .output = output,
-                                            KRN_WINOGRAD_NAMES("ref")};
+                                            BLOCKS,
+                                            KRN_WINOGRAD_NAMES("f(4x4) f32 ref")};
 
-/* A and G'. */
-static const float am[N][M] = {{1, 0, 0, 0},
-                               {S1, S1 *P1, S1 / 2, S1 / 2 * P1},
-                               {S1, -S1 *P1, S1 / 2, -S1 / 2 * P1},
-                               {S2, S2 *P2, S2 * 2, S2 * 2 * P2},
-                               {S2, -S2 *P2, S2 * 2, -S2 * 2 * P2},
-                               {0, 0, 0, 1}};
-static const float gt[3][N] = {
-    {1, 1, 1, 1, 1, 0}, {0, P1, -P1, P2, -P2, 0}, {0, 0.5f, 0.5f, 2, 2, 1}};
+const krn_winograd krn_winograd_2x2_f32__ref = {.taps = 2,
+                                                .side = 5,
+                                                .input = input,
+                                                .filter = filter_2x2,
+                                                .output = output_2x2,
+                                                BLOCKS,
+                                                KRN_WINOGRAD_NAMES("f(5x5) f32 ref")};
 
-static void spread(float *y, size_t step, const krn_winograd_window *w, size_t channels)
+static void spread_by(const transforms *by, float *y, size_t step, const krn_winograd_window *w,
+                      size_t channels)
 {
+    const int side = by->side;
     for (size_t k = 0; k < channels; k += LANES) {
         const size_t some = lanes_of(channels - k);
-        lanes d[M * M] = {{0}}, o[N * N];
+        lanes d[MOST * MOST] = {{0}}, o[N * N];
         for (int i = w->i0; i < w->i1; i++)
             for (int j = w->j0; j < w->j1; j++)
                 for (size_t l = 0; l < some; l++)
-                    d[i * M + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
-        both_sides(o, &am[0][0], &am[0][0], (const lanes *)d, N, M);
+                    d[i * side + j][l] = w->x[w->at + i * w->row + j * w->col + (ptrdiff_t)(k + l)];
+        both_sides(o, by->a, by->a, (const lanes *)d, N, side);
         for (size_t xi = 0; xi < N * N; xi++)
             for (size_t l = 0; l < some; l++)
                 y[xi * step + k + l] = o[xi][l];
     }
 }
 
-static void gather(float *g, size_t tap, const float *m, size_t step, size_t n)
+static void spread(float *y, size_t step, const krn_winograd_window *w, size_t channels)
 {
+    spread_by(&by_3x3, y, step, w, channels);
+}
+
+static void spread_2x2(float *y, size_t step, const krn_winograd_window *w, size_t channels)
+{
+    spread_by(&by_2x2, y, step, w, channels);
+}
+
+static void gather_by(const transforms *by, float *g, size_t tap, const float *m, size_t step,
+                      size_t n)
+{
+    const int r = by->taps;
     for (size_t k = 0; k < n; k += LANES) {
         const size_t some = lanes_of(n - k);
         lanes d[N * N] = {{0}}, o[9];
         for (size_t xi = 0; xi < N * N; xi++)
             for (size_t l = 0; l < some; l++)
                 d[xi][l] = m[xi * step + k + l];
-        both_sides(o, &gt[0][0], &gt[0][0], (const lanes *)d, 3, N);
-        for (size_t t = 0; t < 9; t++)
+        both_sides(o, by->gt, by->gt, (const lanes *)d, r, N);
+        for (size_t t = 0; t < (size_t)(r * r); t++)
             for (size_t l = 0; l < some; l++)
                 g[t * tap + k + l] = o[t][l];
     }
 }
 
+static void gather(float *g, size_t tap, const float *m, size_t step, size_t n)
+{
+    gather_by(&by_3x3, g, tap, m, step, n);
+}
+
+static void gather_2x2(float *g, size_t tap, const float *m, size_t step, size_t n)
+{
+    gather_by(&by_2x2, g, tap, m, step, n);
+}
+
 const krn_winograd_grad krn_winograd_grad_f32__ref = {
-    .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 ref"};
+    .taps = 3, .side = 4, .spread = spread, .gather = gather, .name = "winograd f(4x4) f32 ref"};
+
+const krn_winograd_grad krn_winograd_2x2_grad_f32__ref = {.taps = 2,
+                                                          .side = 5,
+                                                          .spread = spread_2x2,
+                                                          .gather = gather_2x2,
+                                                          .name = "winograd f(5x5) f32 ref"};

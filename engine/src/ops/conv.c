@@ -115,9 +115,9 @@ static prelu_status pack_ahead(float *to, const op_winograd *p, pack_job *job, s
     return PRELU_OK;
 }
 
-static const char *algorithm_of(const op_instance *inst, const packed *p)
+static const char *algorithm_of(const op_instance *inst, const packed *p, size_t taps)
 {
-    const krn_winograd *w = inst->krn->winograd_f32;
+    const krn_winograd *w = op_winograd_of(inst->krn, taps);
     const krn_gemm *g = inst->krn->gemm_f32;
     if (p->bf16)
         return inst->krn->gemm_bf16->name;
@@ -151,7 +151,8 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
     const op_winograd_kind kind =
         bf16 || depthwise || onednn ? OP_WINOGRAD_NO : op_winograd_fits(inst->node, w);
     const bool narrow = rounded && kind == OP_WINOGRAD_FLY;
-    const op_winograd wino = op_winograd_cut(&(op_patch){.n = 1, .c = c, .o = o}, inst->krn, true);
+    const op_winograd wino = op_winograd_cut(
+        &(op_patch){.n = 1, .c = c, .o = o, .kh = (size_t)w->dim[2]}, inst->krn, true);
     const size_t len = onednn                      ? onednn
                        : kind == OP_WINOGRAD_AHEAD ? op_winograd_packed(&wino) * sizeof(float)
                        : bf16                      ? op_conv_bf16_packed(inst->krn, o, c, taps)
@@ -209,7 +210,7 @@ static prelu_status pack(op_instance *inst, const op_tensor *in, int n_in, prelu
         op_depthwise_pack(data, in[IN_W].data, o, taps);
     else
         prelu_pool_run(pool, groups * panels, pack_panel, &job);
-    inst->algorithm = onednn ? "oneDNN f32" : algorithm_of(inst, p);
+    inst->algorithm = onednn ? "oneDNN f32" : algorithm_of(inst, p, (size_t)w->dim[2]);
     return PRELU_OK;
 }
 

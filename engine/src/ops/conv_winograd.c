@@ -1,10 +1,12 @@
 #include "ops/conv_winograd.h"
 #include <limits.h>
 
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16, TAPS = 9 };
+enum { N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16 };
 enum { LEAST = 8 }; /* channels and filters; with fewer the direct product wins */
 enum { LEAST_TILES = 14 };
-enum { AHEAD_MOST = 1 << 16 }; /* filters * channels, 9 MB transformed */
+/* Filters * channels, 9 and 1.2 MB transformed: 2x2 grows ninefold, and 256 to 256 at 18x18 waits
+ * for it. */
+enum { AHEAD_MOST = 1 << 16, AHEAD_MOST_2X2 = 1 << 13 };
 enum { OWN_TASKS = 16 };
 enum { FEW = 8 }; /* tiles of a task of phase 0: some tens of microseconds */
 
@@ -19,28 +21,34 @@ static bool all_ones(const prelu_node *n, const char *name)
 
 op_winograd_kind op_winograd_fits(const prelu_node *n, const prelu_shape *w)
 {
-    if (w->dim[2] != 3 || w->dim[3] != 3 || prelu_node_int(n, "group", 1) != 1 ||
-        !all_ones(n, "strides") || !all_ones(n, "dilations") || w->dim[0] < LEAST ||
-        w->dim[1] < LEAST)
+    if ((w->dim[2] != 3 && w->dim[2] != 2) || w->dim[3] != w->dim[2] ||
+        prelu_node_int(n, "group", 1) != 1 || !all_ones(n, "strides") ||
+        !all_ones(n, "dilations") || w->dim[0] < LEAST || w->dim[1] < LEAST)
         return OP_WINOGRAD_NO;
-    return w->dim[0] <= AHEAD_MOST / w->dim[1] ? OP_WINOGRAD_AHEAD : OP_WINOGRAD_FLY;
+    const int64_t most = w->dim[2] == 3 ? AHEAD_MOST : AHEAD_MOST_2X2;
+    return w->dim[0] <= most / w->dim[1] ? OP_WINOGRAD_AHEAD : OP_WINOGRAD_FLY;
 }
 
-static size_t tiles_of(const op_patch *g) { return ((g->oh + M - 1) / M) * ((g->ow + M - 1) / M); }
+static size_t tiles_of(const op_patch *g, size_t side)
+{
+    return ((g->oh + side - 1) / side) * ((g->ow + side - 1) / side);
+}
 
 bool op_winograd_pays(const op_patch *g)
 {
     /* cycles for an input channel and 16 filters: 18 for the products of a tile and 65 for the
-     * filter, against 4.5 for the direct products of a pixel and what their patches cost */
-    return 18 * tiles_of(g) + 65 < 5 * g->oh * g->ow;
+     * filter, against 4.5 (2) for the direct products of a pixel and what their patches cost */
+    return 36 * tiles_of(g, N + 1 - g->kh) + 130 < (g->kh * g->kw + 1) * g->oh * g->ow;
 }
 
 bool op_winograd_pays_batch(const op_patch *g, const krn_table *krn)
 {
     /* the same, with the filters transformed once for each task's tiles */
-    const size_t tiles = tiles_of(g) * g->n, tasks = tiles / krn->winograd_f32->tiles + 1;
-    return krn->gemm_f32->nr > 1 ? 18 * tiles + 65 * tasks < 5 * g->oh * g->ow * g->n
-                                 : op_winograd_pays(g);
+    const size_t tiles = tiles_of(g, N + 1 - g->kh) * g->n,
+                 tasks = tiles / op_winograd_of(krn, g->kh)->tiles + 1;
+    return krn->gemm_f32->nr > 1
+               ? 36 * tiles + 130 * tasks < (g->kh * g->kw + 1) * g->oh * g->ow * g->n
+               : op_winograd_pays(g);
 }
 
 static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
@@ -61,17 +69,20 @@ static size_t own_tiles(const op_winograd *p)
     return tiles >= 2 * mr && p->gemm->nr > 1 && p->span / tiles >= OWN_TASKS ? tiles : 0;
 }
 
-static size_t short_at_end(size_t outputs)
+static size_t taps_of(const op_winograd *p) { return p->krn->taps * p->krn->taps; }
+
+static size_t short_at_end(const op_winograd *p, size_t outputs)
 {
-    return outputs % M && krn_winograd_short(outputs % M) ? 1 : 0;
+    const size_t rest = outputs % p->krn->side;
+    return rest && krn_winograd_short(p->krn->side, rest) ? 1 : 0;
 }
 
 static size_t images_of_span(const op_winograd *p) { return p->spans > 1 ? 1 : p->g.n; }
 
 static void number_tiles(op_winograd *p)
 {
-    const size_t th = (p->g.oh + M - 1) / M, tw = (p->g.ow + M - 1) / M;
-    const size_t bottom = short_at_end(p->g.oh), right = short_at_end(p->g.ow);
+    const size_t th = parts_of(p->g.oh, p->krn->side), tw = parts_of(p->g.ow, p->krn->side);
+    const size_t bottom = short_at_end(p, p->g.oh), right = short_at_end(p, p->g.ow);
     const size_t h = th - bottom, w = tw - right, images = images_of_span(p);
     size_t from = 0;
     p->kinds[OP_TILES_CORNER] = (op_winograd_tiles){h, w, bottom, right, 0};
@@ -86,13 +97,13 @@ static void number_tiles(op_winograd *p)
 
 op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead)
 {
-    const krn_winograd *k = krn->winograd_f32;
+    const krn_winograd *k = op_winograd_of(krn, g->kh);
     op_winograd p = {.g = *g,
                      .gemm = krn->gemm_f32,
                      .krn = k,
                      .bf16 = krn->gemm_w16,
                      .ahead = ahead,
-                     .tiles = tiles_of(g)};
+                     .tiles = tiles_of(g, k->side)};
     /* OpenBLAS (nr = 1) keeps a row's bits for fixed shapes only: its blocks stay in one image */
     const bool any = p.gemm->nr > 1;
     const size_t fit = k->round / (XI * g->c + 1), most = fit > k->least ? fit : k->least;
@@ -147,7 +158,7 @@ static size_t packed_at(const op_winograd *p, size_t strip, size_t part)
 /* Where the direct product's panels, [panel][tap][c][nr], have a strip and part. */
 static size_t panel_at(const op_winograd *p, size_t strip, size_t part)
 {
-    return strip * p->krn->strip * TAPS * p->g.c + part * p->depth * p->gemm->nr;
+    return strip * p->krn->strip * taps_of(p) * p->g.c + part * p->depth * p->gemm->nr;
 }
 
 /* A row of xi of one strip and part to u[xi][panel][channel][nr], from its first tap, taps `tap`
@@ -157,7 +168,7 @@ static void filter_row(const op_winograd *p, float *u, size_t step, const float 
 {
     const size_t nr = p->gemm->nr, each = part_depth(p, part) * nr;
     for (size_t q = 0; q < strip_width(p, strip) / nr; q++)
-        p->krn->filter(u + q * each, step, from + q * TAPS * tap, tap, each, row);
+        p->krn->filter(u + q * each, step, from + q * taps_of(p) * tap, tap, each, row);
 }
 
 /* The taps of one strip and part, widened: [panel][tap][channel][nr]. */
@@ -166,7 +177,7 @@ static void widen_taps(const op_winograd *p, float *taps, const uint16_t *filter
 {
     const size_t nr = p->gemm->nr, tap = p->g.c * nr, each = part_depth(p, part) * nr;
     filters += panel_at(p, strip, part);
-    for (size_t q = 0; q < strip_width(p, strip) / nr * TAPS; q++)
+    for (size_t q = 0; q < strip_width(p, strip) / nr * taps_of(p); q++)
         p->bf16->widen(taps + q * each, filters + q * tap, each);
 }
 
@@ -185,7 +196,7 @@ void op_winograd_pack(const op_winograd *p, float *packed, const float *panels, 
 static size_t windows_floats(const op_winograd *p) { return p->parts * XI * p->v_step; }
 
 /* Widened taps of a strip. */
-static size_t taps_floats(const op_winograd *p) { return TAPS * p->krn->strip * p->depth; }
+static size_t taps_floats(const op_winograd *p) { return taps_of(p) * p->krn->strip * p->depth; }
 
 static size_t scratch_floats(const op_winograd *p)
 {
@@ -232,8 +243,8 @@ static place place_of(const op_winograd *p, size_t t)
         k--;
     const op_winograd_tiles *s = &p->kinds[k];
     const size_t nth = in - s->from, each = s->rows * s->cols, here = nth % each;
-    return (place){t / p->span * images_of_span(p) + nth / each, (s->y + here / s->cols) * M,
-                   (s->x + here % s->cols) * M};
+    return (place){t / p->span * images_of_span(p) + nth / each,
+                   (s->y + here / s->cols) * p->krn->side, (s->x + here % s->cols) * p->krn->side};
 }
 
 /* ---- phase 0 ------------------------------------------------------------------------------ */
@@ -256,8 +267,8 @@ static krn_winograd_window window_of(const op_winograd *p, const op_winograd_run
                                  .i1 = clip((int64_t)g->h - ih),
                                  .j0 = clip(-iw),
                                  .j1 = clip((int64_t)g->w - iw),
-                                 .short_i = krn_winograd_short(g->oh - at.y),
-                                 .short_j = krn_winograd_short(g->ow - at.x)};
+                                 .short_i = krn_winograd_short(p->krn->side, g->oh - at.y),
+                                 .short_j = krn_winograd_short(p->krn->side, g->ow - at.x)};
 }
 
 /* Tiles from..to-1 of those that begin with `first` of the batch. */
@@ -330,7 +341,7 @@ static void fetch_next(const op_winograd *p, const op_winograd_run *r, const blo
         next = 0;
         strip++;
     }
-    if (strip == b->strips.to || call >= TAPS)
+    if (strip == b->strips.to || call >= taps_of(p))
         return;
     const size_t at = panel_at(p, strip, next) + call * tap;
     s->fetch = p->narrow ? (const void *)(r->filters16 + at) : r->filters + at;
@@ -401,8 +412,8 @@ static void fetch_place(const op_winograd *p, const op_winograd_run *r, const bl
         return;
     const place to = place_of(p, b->first + t);
     const size_t cols = b->cols.to - b->cols.from;
-    for (size_t i = to.y; i < op_min(to.y + M, g->oh); i++)
-        for (size_t j = to.x; j < op_min(to.x + M, g->ow); j++) {
+    for (size_t i = to.y; i < op_min(to.y + p->krn->side, g->oh); i++)
+        for (size_t j = to.x; j < op_min(to.x + p->krn->side, g->ow); j++) {
             const size_t at = ((to.image * g->oh + i) * g->ow + j) * g->o + b->cols.from;
             for (size_t k = 0; k < cols && !r->y16; k += LINE)
                 __builtin_prefetch(r->y + at + k, 1);
@@ -423,8 +434,8 @@ static void pixels(const op_winograd *p, const op_winograd_run *r, const block *
                                         .y16 = r->y16 ? r->y16 + at : NULL,
                                         .row = g->ow * g->o,
                                         .col = g->o,
-                                        .rows = (int)op_min(M, g->oh - to.y),
-                                        .cols = (int)op_min(M, g->ow - to.x),
+                                        .rows = (int)op_min(p->krn->side, g->oh - to.y),
+                                        .cols = (int)op_min(p->krn->side, g->ow - to.x),
                                         .ep = r->ep ? &mine : NULL};
         if (r->ep) {
             mine = *r->ep;

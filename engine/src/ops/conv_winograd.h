@@ -3,7 +3,7 @@
 #include "ops/patch.h"
 #include "ops/product.h"
 
-/** Convolution 3x3, stride 1, by F(4x4, 3x3) (kernels/winograd.h), in rounds of two phases over
+/** Convolution 3x3 or 2x2, stride 1, by Winograd (kernels/winograd.h), in rounds of two phases over
  * some of the batch's tiles, so that what the first leaves for the second stays in the shared
  * cache:
  *
@@ -56,11 +56,17 @@ typedef enum op_winograd_kind {
     OP_WINOGRAD_FLY,
     OP_WINOGRAD_AHEAD
 } op_winograd_kind;
+/** The variant for filters of taps x taps, 2 or 3. */
+static inline const krn_winograd *op_winograd_of(const krn_table *krn, size_t taps)
+{
+    return taps == 2 ? krn->winograd_2x2_f32 : krn->winograd_f32;
+}
 op_winograd_kind op_winograd_fits(const prelu_node *n, const prelu_shape *w);
 /** False where one image has so few outputs that the direct product is faster. */
 bool op_winograd_pays(const op_patch *g);
 /** The same for a run whose filters serve a batch of any size. */
 bool op_winograd_pays_batch(const op_patch *g, const krn_table *krn);
+/** @param g its kh says which variant. */
 op_winograd op_winograd_cut(const op_patch *g, const krn_table *krn, bool ahead);
 
 /** Floats of the filters transformed ahead. */

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16 };
+enum { N = KRN_WINOGRAD_N, XI = KRN_WINOGRAD_XI, LINE = 16 };
 enum { FEW = 8 };       /* tiles of a task of phase 0 */
 enum { OUTPUTS = 128 }; /* of a task of phase 1 */
 enum { PHASES = 3 };    /* of a round */
@@ -24,15 +24,20 @@ static size_t odd_lines(size_t floats) { return ((floats + LINE - 1) / LINE | 1)
 op_winograd_grad op_winograd_grad_cut(const op_patch *g, const krn_table *krn)
 {
     const size_t nr = krn->gemm_f32->nr;
-    op_winograd_grad p = {.g = *g, .krn = krn, .tw = (g->ow + M - 1) / M};
-    p.tiles = (g->oh + M - 1) / M * p.tw;
+    op_winograd_grad p = {.g = *g,
+                          .gemm = krn->gemm_f32,
+                          .krn = op_winograd_of(krn, g->kh),
+                          .grad = g->kh == 2 ? krn->winograd_2x2_grad_f32 : krn->winograd_grad_f32};
+    const size_t side = p.krn->side;
+    p.tw = (g->ow + side - 1) / side;
+    p.tiles = (g->oh + side - 1) / side * p.tw;
     p.all = g->n * p.tiles;
-    p.panels = op_panels(krn->gemm_f32, g->c);
-    p.out_panels = op_panels(krn->gemm_f32, g->o);
+    p.panels = op_panels(p.gemm, g->c);
+    p.out_panels = op_panels(p.gemm, g->o);
     /* What a round shares stays in the shared cache, but the sums m are read and written once a
      * round: not more bytes than those of v and y. */
     const size_t tile = XI * (p.panels + p.out_panels) * nr;
-    const size_t fit = krn->winograd_f32->round / tile;
+    const size_t fit = p.krn->round / tile;
     const size_t least = g->c * g->o / (g->c + g->o) + FEW;
     p.m_step = odd_lines(g->o * g->c);
     p.rounds = op_parts(p.all, fit > least ? fit : least);
@@ -83,7 +88,7 @@ prelu_status op_winograd_grad_work(const op_winograd_grad *p, op_work *work, pre
     return PRELU_OK;
 }
 
-/* Where a tile begins, and which of its 4x4 pixels (of its 6x6 for the input) exist. */
+/* Where a tile begins, and which of its pixels (side x side; 6x6 for the input) exist. */
 static int clip(int64_t v, int most) { return v < 0 ? 0 : v > most ? most : (int)v; }
 
 static krn_winograd_window window(const float *x, size_t h, size_t w, size_t c, int64_t row,
@@ -103,17 +108,18 @@ static void transform(const op_winograd_grad *p, const float *x, const float *dy
                       float *y, size_t t)
 {
     const op_patch *g = &p->g;
-    const size_t nr = p->krn->gemm_f32->nr, image = t / p->tiles, in = t % p->tiles;
-    const int64_t row = (int64_t)(in / p->tw * M), col = (int64_t)(in % p->tw * M);
+    const size_t nr = p->gemm->nr, image = t / p->tiles, in = t % p->tiles;
+    const size_t side = p->krn->side;
+    const int64_t row = (int64_t)(in / p->tw * side), col = (int64_t)(in % p->tw * side);
     krn_winograd_window out =
-        window(dy + image * g->oh * g->ow * g->o, g->oh, g->ow, g->o, row, col, M);
+        window(dy + image * g->oh * g->ow * g->o, g->oh, g->ow, g->o, row, col, (int)side);
     krn_winograd_window win =
         window(x + image * g->h * g->w * g->c, g->h, g->w, g->c, row - g->pt, col - g->pl, N);
     for (size_t q = 0; q < p->out_panels; q++, out.x += nr, y += XI * p->step)
-        p->krn->winograd_grad_f32->spread(y, p->step, &out, op_min(nr, g->o - q * nr));
+        p->grad->spread(y, p->step, &out, op_min(nr, g->o - q * nr));
     for (size_t q = 0; q < p->panels; q++, win.x += nr, v += XI * p->step) {
         const size_t some = op_min(nr, g->c - q * nr);
-        p->krn->winograd_f32->input(v, p->step, &win, some);
+        p->krn->input(v, p->step, &win, some);
         for (size_t xi = 0; xi < XI && some < nr; xi++)
             memset(v + xi * p->step + some, 0, (nr - some) * sizeof *v);
     }
@@ -124,7 +130,7 @@ static void products(const op_winograd_grad *p, const float *v, const float *y, 
                      size_t tiles, size_t task, bool first)
 {
     const op_patch *g = &p->g;
-    const krn_gemm *gemm = p->krn->gemm_f32;
+    const krn_gemm *gemm = p->gemm;
     const size_t xi = task / p->out_blocks, nr = gemm->nr, parts = op_parts(tiles, gemm->kc);
     const op_range o = op_cut(g->o, nr, p->out_blocks, task % p->out_blocks);
     for (size_t at = o.from; at < o.to; at += nr)
@@ -149,7 +155,7 @@ static void share(const op_winograd_grad *p, const float *x, const float *dy, fl
                   float *scratch)
 {
     const op_range all = op_cut(p->all, 1, p->shares, task);
-    const size_t nr = p->krn->gemm_f32->nr;
+    const size_t nr = p->gemm->nr;
     float *v = scratch, *y = v + XI * p->panels * p->step;
     if (all.from == all.to)
         memset(m, 0, XI * p->m_step * sizeof *m);
@@ -176,7 +182,7 @@ static void gather(const op_winograd_grad *p, float *dw, float *m, size_t task)
                 sum[i] += part[i];
         }
     for (size_t o = from; o < to; o++)
-        p->krn->winograd_grad_f32->gather(dw + o * 9 * c, c, m + o * c, p->m_step, c);
+        p->grad->gather(dw + o * p->krn->taps * p->krn->taps * c, c, m + o * c, p->m_step, c);
 }
 
 void op_winograd_grad_task(const op_winograd_grad *p, const float *x, const float *dy, float *dw,
@@ -189,7 +195,7 @@ void op_winograd_grad_task(const op_winograd_grad *p, const float *x, const floa
             gather(p, dw, shared, task);
         return;
     }
-    const size_t round = (size_t)phase / PHASES, nr = p->krn->gemm_f32->nr;
+    const size_t round = (size_t)phase / PHASES, nr = p->gemm->nr;
     const op_range all = op_cut(p->all, 1, p->rounds, round);
     float *v = shared, *y = v + XI * p->panels * p->step, *m = y + XI * p->out_panels * p->step;
     if (phase % PHASES == 0) {

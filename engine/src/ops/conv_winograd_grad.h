@@ -3,13 +3,13 @@
 #include "ops/patch.h"
 #include "ops/product.h"
 
-/** Gradient of a convolution 3x3, stride 1, with respect to its filters (kernels/winograd_grad.h),
- *  in rounds of three phases over some of the batch's tiles:
+/** Gradient of a convolution 3x3 or 2x2, stride 1, with respect to its filters
+ * (kernels/winograd_grad.h), in rounds of three phases over some of the batch's tiles:
  *
  *      phase 0   a few tiles:          windows of x  -> v[panel][xi][tile][nr]     krn->input
  *                                      tiles of dy   -> y[panel][xi][tile][nr]     grad->spread
  *      phase 1   an xi, some outputs:  m[xi][o][c] += y[xi]' v[xi]                 gemm_f32
- *      phase 2   after the last round: m[.][o][.]    -> dw[o][3][3][c]             grad->gather
+ *      phase 2   after the last round: m[.][o][.]    -> dw[o][.][.][c]             grad->gather
  *
  *  v is a product's b in panels as it stands. A sum is one chain over all tiles, whoever computes
  *  it.
@@ -19,7 +19,9 @@
  * with sums of its own that phase 1 adds in order. */
 typedef struct op_winograd_grad {
     op_patch g;
-    const krn_table *krn;
+    const krn_gemm *gemm;
+    const krn_winograd *krn;
+    const krn_winograd_grad *grad;
     size_t tw, tiles, all;     /* tiles in a row, of an image, of the batch */
     size_t rounds, most_round; /* most tiles of a round */
     size_t panels, out_panels; /* of the input channels, of the outputs */

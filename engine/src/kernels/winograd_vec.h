@@ -1,10 +1,10 @@
-#ifndef KRN_WINOGRAD_F4_H
-#define KRN_WINOGRAD_F4_H
+#ifndef KRN_WINOGRAD_VEC_H
+#define KRN_WINOGRAD_VEC_H
 #include "kernels/vec_finish.h"
 
 /* The transforms of winograd.h over vectors; included by one file for each instruction set, after
  * its vec_*.h. */
-enum { M = KRN_WINOGRAD_M, N = KRN_WINOGRAD_N };
+enum { N = KRN_WINOGRAD_N, MOST = KRN_WINOGRAD_MOST_SIDE };
 
 #define P1 0.70710678118654752440 /* the points; P1^2 = 1/2, P2^2 = 2, (P1 P2)^2 = 1 */
 #define P2 1.41421356237309504880
@@ -23,7 +23,7 @@ INLINE void input_1d(vec o[N], const vec d[N])
     o[5] = FNMA(SET(2.5), d[3], ADD(d[1], d[5]));
 }
 
-/* F(2, 3): elements 3 and 4 do not exist. */
+/* A short tile: elements 3 and 4 do not exist. */
 INLINE void input_1d_short(vec o[N], const vec d[N])
 {
     o[0] = FNMA(SET(0.5), d[0], d[2]);
@@ -33,19 +33,27 @@ INLINE void input_1d_short(vec o[N], const vec d[N])
     o[5] = FNMA(SET(0.5), d[1], d[3]);
 }
 
-INLINE void output_1d_short(vec o[M], const vec m[N])
+/* The outputs that a short tile has: the first 2, or 3. */
+INLINE void output_1d_short(vec o[MOST], const vec m[N], const int taps)
 {
     o[0] = FNMA(SET(2.0), m[0], ADD(m[1], m[2]));
-    o[1] = FMA(SET(P1), SUB(m[1], m[2]), m[5]);
-    o[2] = o[3] = ZERO;
+    o[1] = taps == 3 ? FMA(SET(P1), SUB(m[1], m[2]), m[5]) : MUL(SET(P1), SUB(m[1], m[2]));
+    o[2] = taps == 3 ? ZERO : FMA(SET(0.5), ADD(m[1], m[2]), m[5]);
+    o[3] = o[4] = ZERO;
 }
 
 /* Is there an element i in this direction? */
 INLINE bool exists(int i, bool is_short) { return !is_short || i < 3 || i == 5; }
 
-/* Row `row` of G times the three taps of one column, `by` floats apart. */
-INLINE vec filter_in(const float *g, size_t by, int row, bool whole, lanes mask)
+/* Row `row` of G times the taps of one column, `by` floats apart. */
+INLINE vec filter_in(const float *g, size_t by, int row, bool whole, lanes mask, const int taps)
 {
+    if (taps == 2) {
+        const vec a = row == 5 ? ZERO : whole ? LOAD(g) : MLOAD(mask, g);
+        const vec b = row == 0 ? ZERO : whole ? LOAD(g + by) : MLOAD(mask, g + by);
+        const vec p = SET(row <= 2 ? P1 : P2);
+        return row == 0 ? a : row == 5 ? b : row % 2 ? FMA(p, b, a) : FNMA(p, b, a);
+    }
     const vec g0 = row == 5 ? ZERO : whole ? LOAD(g) : MLOAD(mask, g);
     const vec g2 = row == 0 ? ZERO : whole ? LOAD(g + 2 * by) : MLOAD(mask, g + 2 * by);
     if (row == 0)
@@ -57,25 +65,32 @@ INLINE vec filter_in(const float *g, size_t by, int row, bool whole, lanes mask)
     return row % 2 ? FMA(p, g1, e) : FNMA(p, g1, e);
 }
 
-INLINE void filter_1d(vec o[N], const vec g[3])
+INLINE void filter_1d(vec o[N], const vec g[3], const int taps)
 {
-    const vec e1 = FMA(SET(0.5), g[2], g[0]), e2 = FMA(SET(2.0), g[2], g[0]);
+    const vec e1 = taps == 3 ? FMA(SET(0.5), g[2], g[0]) : g[0];
+    const vec e2 = taps == 3 ? FMA(SET(2.0), g[2], g[0]) : g[0];
     o[0] = g[0];
     o[1] = FMA(SET(P1), g[1], e1);
     o[2] = FNMA(SET(P1), g[1], e1);
     o[3] = FMA(SET(P2), g[1], e2);
     o[4] = FNMA(SET(P2), g[1], e2);
-    o[5] = g[2];
+    o[5] = g[taps - 1];
 }
 
-INLINE void output_1d(vec o[M], const vec m[N])
+INLINE void output_1d(vec o[MOST], const vec m[N], const int taps)
 {
     const vec e1 = ADD(m[1], m[2]), o1 = SUB(m[1], m[2]), e2 = ADD(m[3], m[4]),
               o2 = SUB(m[3], m[4]);
     o[0] = FMA(SET(S1), e1, FMA(SET(S2), e2, m[0]));
     o[1] = FMA(SET(S1 * P1), o1, MUL(SET(S2 * P2), o2));
     o[2] = FMA(SET(S1 * 0.5), e1, MUL(SET(S2 * 2.0), e2));
-    o[3] = FMA(SET(S1 * 0.5 * P1), o1, FMA(SET(S2 * 2.0 * P2), o2, m[5]));
+    if (taps == 3) {
+        o[3] = FMA(SET(S1 * 0.5 * P1), o1, FMA(SET(S2 * 2.0 * P2), o2, m[5]));
+        o[4] = ZERO;
+    } else {
+        o[3] = FMA(SET(S1 * 0.5 * P1), o1, MUL(SET(S2 * 2.0 * P2), o2));
+        o[4] = FMA(SET(S1 * 0.25), e1, FMA(SET(S2 * 4.0), e2, m[5]));
+    }
 }
 
 /* ---- input ---------------------------------------------------------------------------------- */
@@ -184,18 +199,18 @@ static void input(float *v, size_t step, const krn_winograd_window *w, size_t ch
 
 /* ---- filter --------------------------------------------------------------------------------- */
 
-/* Nine streams in and six out by five moving pointers, with base, base + d and base + 2*d; KEEP
- * makes the compiler hold them so instead of spilling fifteen. */
+/* Nine (or four) streams in and six out by five (four) moving pointers, with base, base + d and
+ * base + 2*d; KEEP makes the compiler hold them so instead of spilling fifteen. */
 #define KEEP(p) __asm__("" : "+r"(p))
 
 INLINE void filter_vec(float *const u[2], size_t step, const float *const g[3], size_t by, int row,
-                       bool whole, lanes mask)
+                       bool whole, lanes mask, const int taps)
 {
     vec t[3], o[N];
 #pragma GCC unroll 3
-    for (int j = 0; j < 3; j++)
-        t[j] = filter_in(g[j], by, row, whole, mask);
-    filter_1d(o, t);
+    for (int j = 0; j < taps; j++)
+        t[j] = filter_in(g[j], by, row, whole, mask, taps);
+    filter_1d(o, t, taps);
 #pragma GCC unroll 6
     for (int j = 0; j < N; j++) {
         float *to = u[j / 3] + (size_t)(j % 3) * step;
@@ -206,15 +221,17 @@ INLINE void filter_vec(float *const u[2], size_t step, const float *const g[3], 
     }
 }
 
-INLINE void filter_row(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+INLINE void filter_row(float *u, size_t step, const float *g, size_t tap, size_t n, int row,
+                       const int taps)
 {
-    const float *from[3] = {g, g + tap, g + 2 * tap};
+    const size_t by = (size_t)taps * tap;
+    const float *from[3] = {g, g + tap, taps == 3 ? g + 2 * tap : g};
     float *to[2] = {u, u + 3 * step};
     size_t left = n;
     for (; left >= LANES; left -= LANES) {
-        filter_vec(to, step, from, 3 * tap, row, true, FIRST(LANES));
+        filter_vec(to, step, from, by, row, true, FIRST(LANES), taps);
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < taps; j++) {
             from[j] += LANES;
             KEEP(from[j]);
         }
@@ -224,29 +241,40 @@ INLINE void filter_row(float *u, size_t step, const float *g, size_t tap, size_t
         KEEP(to[1]);
     }
     if (left)
-        filter_vec(to, step, from, 3 * tap, row, false, FIRST(left));
+        filter_vec(to, step, from, by, row, false, FIRST(left), taps);
+}
+
+INLINE void filter_any(float *u, size_t step, const float *g, size_t tap, size_t n, int row,
+                       const int taps)
+{
+    switch (row) {
+    case 0:
+        filter_row(u, step, g, tap, n, 0, taps);
+        break;
+    case 1:
+        filter_row(u, step, g, tap, n, 1, taps);
+        break;
+    case 2:
+        filter_row(u, step, g, tap, n, 2, taps);
+        break;
+    case 3:
+        filter_row(u, step, g, tap, n, 3, taps);
+        break;
+    case 4:
+        filter_row(u, step, g, tap, n, 4, taps);
+        break;
+    default:
+        filter_row(u, step, g, tap, n, 5, taps);
+    }
 }
 
 static void filter(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
 {
-    switch (row) {
-    case 0:
-        filter_row(u, step, g, tap, n, 0);
-        break;
-    case 1:
-        filter_row(u, step, g, tap, n, 1);
-        break;
-    case 2:
-        filter_row(u, step, g, tap, n, 2);
-        break;
-    case 3:
-        filter_row(u, step, g, tap, n, 3);
-        break;
-    case 4:
-        filter_row(u, step, g, tap, n, 4);
-        break;
-    default:
-        filter_row(u, step, g, tap, n, 5);
-    }
+    filter_any(u, step, g, tap, n, row, 3);
+}
+
+static void filter_2x2(float *u, size_t step, const float *g, size_t tap, size_t n, int row)
+{
+    filter_any(u, step, g, tap, n, row, 2);
 }
 #endif
