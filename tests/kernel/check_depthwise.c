@@ -50,7 +50,8 @@ static void make(problem *p, bool integers, int kind, uint64_t *seed)
     p->ep = (krn_epilogue){.bias = kind & 1 ? p->bias : NULL,
                            .residual = kind & 2 ? p->res : NULL,
                            .slope = p->slope,
-                           .act = (krn_act)(kind >> 2)};
+                           .act = (krn_act)(kind >> 2),
+                           .residual_last = g->c & 1};
     g->ep = kind ? &p->ep : NULL;
 }
 
@@ -75,10 +76,11 @@ static double expected(const problem *p, size_t pixel, size_t k)
     if (!g->ep)
         return v;
     v += g->ep->bias ? (double)p->bias[k] : 0;
-    v += g->ep->residual ? (double)p->res[pixel * g->c + k] : 0;
-    if (v > 0 || g->ep->act == KRN_ACT_NONE)
-        return v;
-    return g->ep->act == KRN_ACT_RELU ? 0 : v * (double)p->slope[k];
+    const double res = g->ep->residual ? (double)p->res[pixel * g->c + k] : 0;
+    v += g->ep->residual_last ? 0 : res;
+    if (g->ep->act != KRN_ACT_NONE && !(v > 0))
+        v = g->ep->act == KRN_ACT_RELU ? 0 : v * (double)p->slope[k];
+    return g->ep->residual_last ? v + res : v;
 }
 
 static bool band_broken(const void *data, size_t len)

@@ -64,7 +64,8 @@ static void make(problem *p, const krn_gemm *v, int act, uint64_t *seed)
                            .residual = act & 2 ? p->res : NULL,
                            .ldr = p->ldc,
                            .slope = p->slope,
-                           .act = (krn_act)(act >> 2)};
+                           .act = (krn_act)(act >> 2),
+                           .residual_last = p->n & 1};
 }
 
 static void unmake(problem *p)
@@ -111,12 +112,14 @@ static const char *compare(const problem *p)
                 sum *= p->ep.scale ? (double)p->scale[j] : 1.0;
                 size *= 2;
                 sum += p->ep.bias ? (double)p->bias[j] : 0.0;
-                sum += p->ep.residual ? (double)p->res[at] : 0.0;
+                const double res = p->ep.residual ? (double)p->res[at] : 0.0;
+                sum += p->ep.residual_last ? 0.0 : res;
                 size += 2;
                 if (p->ep.act == KRN_ACT_RELU && !(sum > 0))
                     sum = 0;
                 if (p->ep.act == KRN_ACT_PRELU && !(sum > 0))
                     sum *= (double)p->slope[j];
+                sum += p->ep.residual_last ? res : 0.0;
             }
             const double e = fabs((double)p->got[at] - sum);
             const double tol = p->integers ? 0.0 : ((double)p->k + 3) * 0x1p-24 * size;

@@ -72,7 +72,8 @@ static krn_epilogue epilogue(const problem *p, size_t from)
                           .residual = p->ep & 2 ? p->res + from * p->ldc : NULL,
                           .ldr = p->ldc,
                           .slope = p->slope,
-                          .act = (krn_act)(p->ep >> 2)};
+                          .act = (krn_act)(p->ep >> 2),
+                          .residual_last = p->n & 1};
 }
 
 static double want_at(const problem *p, size_t i, size_t j, bool scaled, double *size)
@@ -90,12 +91,14 @@ static double want_at(const problem *p, size_t i, size_t j, bool scaled, double 
     }
     if (p->ep < 12) { /* 12: no epilogue */
         s += p->ep & 1 ? (double)p->bias[j] : 0.0;
-        s += p->ep & 2 ? (double)p->res[i * p->ldc + j] : 0.0;
+        const double res = p->ep & 2 ? (double)p->res[i * p->ldc + j] : 0.0;
+        s += p->n & 1 ? 0.0 : res;
         *size += 2;
         if (p->ep >> 2 == KRN_ACT_RELU && !(s > 0))
             s = 0;
         if (p->ep >> 2 == KRN_ACT_PRELU && !(s > 0))
             s *= (double)p->slope[j];
+        s += p->n & 1 ? res : 0.0;
     }
     return s;
 }

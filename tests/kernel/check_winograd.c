@@ -187,10 +187,11 @@ typedef struct out_case {
 static double finished(const out_case *o, double v, size_t where, size_t k)
 {
     v += o->ep.bias ? (double)o->bias[k] : 0;
-    v += o->ep.residual ? (double)o->res[where] : 0;
-    if (v > 0 || o->ep.act == KRN_ACT_NONE)
-        return v;
-    return o->ep.act == KRN_ACT_RELU ? 0 : v * (double)o->slope[k];
+    const double res = o->ep.residual ? (double)o->res[where] : 0;
+    v += o->ep.residual_last ? 0 : res;
+    if (o->ep.act != KRN_ACT_NONE && !(v > 0))
+        v = o->ep.act == KRN_ACT_RELU ? 0 : v * (double)o->slope[k];
+    return o->ep.residual_last ? v + res : v;
 }
 
 static const char *output_wrong(const out_case *o)
@@ -274,7 +275,8 @@ static const char *output_case(const krn_winograd *v, size_t c, int shape, int k
     o.ep = (krn_epilogue){.bias = kind & 1 ? o.bias : NULL,
                           .residual = kind & 2 ? o.res : NULL,
                           .slope = o.slope,
-                          .act = (krn_act)(kind >> 2)};
+                          .act = (krn_act)(kind >> 2),
+                          .residual_last = c & 1};
     const krn_winograd_place p = {.y = o.y,
                                   .row = o.row,
                                   .col = o.col,

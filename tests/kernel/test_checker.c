@@ -72,6 +72,18 @@ static void wrong_slope(const krn_gemm_args *g)
     reference_run(g);
 }
 
+static void residual_first(const krn_gemm_args *g)
+{
+    krn_gemm_args other = *g;
+    krn_epilogue ep;
+    if (g->ep) {
+        ep = *g->ep;
+        ep.residual_last = false;
+        other.ep = &ep;
+    }
+    reference_run(&other);
+}
+
 static void order_by_rows(const krn_gemm_args *g)
 {
     if (g->m == 1 || g->k < 3 || g->ep || g->accumulate) {
@@ -92,10 +104,15 @@ static void test_faults_are_noticed(void **state)
     static const struct {
         const char *what;
         krn_gemm_run_fn *run;
-    } faults[] = {{"lost product", lost_product}, {"skipped tail", skipped_tail},
-                  {"one past", one_past},         {"between rows", between_rows},
-                  {"reads c", reads_c},           {"forgets c", forgets_c},
-                  {"wrong slope", wrong_slope},   {"order by rows", order_by_rows}};
+    } faults[] = {{"lost product", lost_product},
+                  {"skipped tail", skipped_tail},
+                  {"one past", one_past},
+                  {"between rows", between_rows},
+                  {"reads c", reads_c},
+                  {"forgets c", forgets_c},
+                  {"wrong slope", wrong_slope},
+                  {"order by rows", order_by_rows},
+                  {"residual first", residual_first}};
     (void)state;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         krn_gemm bad = krn_gemm_f32__ref;

@@ -64,6 +64,18 @@ static void plain_store(const krn_depthwise_args *g)
     REF(&a);
 }
 
+static void residual_first(const krn_depthwise_args *g)
+{
+    krn_depthwise_args a = *g;
+    krn_epilogue ep;
+    if (g->ep) {
+        ep = *g->ep;
+        ep.residual_last = false;
+        a.ep = &ep;
+    }
+    REF(&a);
+}
+
 /* Right sums, but another order beside other pixels. */
 static void other_order(const krn_depthwise_args *g)
 {
@@ -74,9 +86,9 @@ static void other_order(const krn_depthwise_args *g)
 
 static void test_faults_are_noticed(void **state)
 {
-    krn_depthwise_f32_fn *const bad[] = {skips_tail,       loses_last_column, reads_before,
-                                         forgets_dilation, loses_tap_row,     one_past,
-                                         wrong_residual,   plain_store,       other_order};
+    krn_depthwise_f32_fn *const bad[] = {
+        skips_tail, loses_last_column, reads_before, forgets_dilation, loses_tap_row,
+        one_past,   wrong_residual,    plain_store,  other_order,      residual_first};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (!check_depthwise_f32_text(bad[i]))

@@ -71,6 +71,19 @@ static void output_no_residual(const krn_winograd_place *p, const float *m, size
     REF.output(&q, m, step, c);
 }
 
+static void output_residual_first(const krn_winograd_place *p, const float *m, size_t step,
+                                  size_t c)
+{
+    krn_winograd_place q = *p;
+    krn_epilogue ep;
+    if (p->ep) {
+        ep = *p->ep;
+        ep.residual_last = false;
+        q.ep = &ep;
+    }
+    REF.output(&q, m, step, c);
+}
+
 /* max(y, a*y): wrong for a > 1 and a < 0. */
 static void output_max(const krn_winograd_place *p, const float *m, size_t step, size_t c)
 {
@@ -178,7 +191,7 @@ static void product_writes_on(const krn_winograd_sums *s)
 
 static void faults_are_noticed(const krn_winograd *in)
 {
-    krn_winograd bad[18];
+    krn_winograd bad[19];
     size_t n = 0;
     ref = *in;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -194,6 +207,7 @@ static void faults_are_noticed(const krn_winograd *in)
     bad[n++].filter = filter_loses;
     bad[n++].output = output_all_rows;
     bad[n++].output = output_no_residual;
+    bad[n++].output = output_residual_first;
     bad[n++].output = output_max;
     bad[n++].output = output_one_column;
     bad[n++].output = output_cuts;

@@ -100,6 +100,88 @@ static void test_passes_keep_results(void **state)
     free(px);
 }
 
+/* A convolution of 16 filters of a side, of one slope a channel if `slope`. */
+static prelu_value conv16(prelu_graph *g, const char *name, prelu_value x, int64_t c, int64_t side,
+                          int64_t stride, bool slope, uint64_t *seed)
+{
+    const int64_t by[2] = {stride, stride}, around[4] = {side / 2, side / 2, side / 2, side / 2};
+    const prelu_attr attrs[] = {PRELU_INTS("strides", by, 2), PRELU_INTS("pads", around, 4)};
+    char part[32];
+    prelu_value in[3] = {x};
+    snprintf(part, sizeof part, "%s.w", name);
+    in[1] = small_random(g, part, (prelu_shape){4, {16, c, side, side}}, -.2f, .2f,
+                         PRELU_ROLE_WEIGHT, seed);
+    snprintf(part, sizeof part, "%s.b", name);
+    in[2] = small_random(g, part, (prelu_shape){1, {16}}, -.2f, .2f, PRELU_ROLE_BIAS, seed);
+    in[0] = small_node(g, "Conv", name, in, 3, attrs, 2);
+    if (!slope)
+        return in[0];
+    snprintf(part, sizeof part, "%s.a", name);
+    in[1] = small_random(g, part, (prelu_shape){3, {16, 1, 1}}, -.5f, .5f, PRELU_ROLE_SLOPE, seed);
+    snprintf(part, sizeof part, "%s.act", name);
+    return small_node(g, "PRelu", part, in, 2, NULL, 0);
+}
+
+#define TWO(op, name, a, b) small_node(g, op, name, (prelu_value[]){a, b}, 2, NULL, 0)
+
+/* Behind an activation, before one, one that a smaller map is stretched for, and one of a map that
+ * is read elsewhere too. */
+static prelu_graph *residual_net(void)
+{
+    prelu_graph *g;
+    prelu_err err = {0};
+    prelu_value x, y;
+    uint64_t seed = check_seed();
+    check_ok(prelu_graph_create(&g, &err), &err);
+    check_ok(prelu_graph_input(g, "data", PRELU_F32, &(prelu_shape){4, {-1, 3, -1, -1}}, &x, &err),
+             &err);
+    x = conv16(g, "first", x, 3, 3, 1, true, &seed);
+    x = TWO("Add", "behind", conv16(g, "second", x, 16, 3, 1, true, &seed), x);
+    y = conv16(g, "across", x, 16, 1, 2, false, &seed);
+    x = TWO("Add", "before", y, conv16(g, "down", x, 16, 3, 2, false, &seed));
+    x = small_node(g, "Relu", "before.act", &x, 1, NULL, 0);
+    y = small_node(g, "GlobalAveragePool", "mean", &x, 1, NULL, 0);
+    x = TWO("Add", "stretched", x, conv16(g, "squeezed", y, 16, 1, 1, false, &seed));
+    y = conv16(g, "read", x, 16, 1, 1, false, &seed);
+    x = TWO("Add", "last", x, y);
+    check_ok(prelu_graph_output(g, x, &err), &err);
+    check_ok(prelu_graph_output(g, y, &err), &err);
+    return g;
+}
+
+/* Sums of maps go into convolutions' stores where their sizes can only be equal, and change
+ * nothing. */
+static void test_residuals(void **state)
+{
+    enum { N = 2, H = 9, W = 14, OUT = N * 16 * 5 * 7 };
+    static float raw[N * 3 * H * W], got[2][2][OUT];
+    prelu_graph *g = residual_net();
+    prelu_err err = {0};
+    uint64_t seed = check_seed();
+    (void)state;
+    for (size_t i = 0; i < N * 3 * H * W; i++)
+        raw[i] = check_random_float(&seed, -1, 1);
+    for (int plain = 0; plain < 2; plain++) {
+        const prelu_plan_options o = {.precision = PRELU_PRECISION_FP32, .training = plain};
+        prelu_plan *plan = NULL;
+        prelu_session *s = NULL;
+        check_ok(prelu_plan_create(&plan, g, &o, &err), &err);
+        assert_int_equal(prelu_plan_layers(plan), plain ? g->n_nodes : 9);
+        check_ok(prelu_session_create(&s, plan, NULL, 0, &err), &err);
+        check_ok(prelu_session_reshape(s, N, H, W, &err), &err);
+        check_ok(prelu_session_set_input(s, 0, raw, N * 3 * H * W, &err), &err);
+        check_ok(prelu_session_run(s, &err), &err);
+        for (int k = 0; k < 2; k++)
+            check_ok(prelu_session_read(s, k, got[plain][k], OUT, &err), &err);
+        prelu_session_destroy(&s);
+        prelu_plan_destroy(&plan);
+    }
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < OUT; i++)
+            check_near(got[0][k][i], got[1][k][i], 1e-5);
+    prelu_graph_destroy(&g);
+}
+
 /* Steps end; a run may be dropped between them and another started; sizes may change; going back to
  * an earlier size gives the earlier bits. */
 static void test_steps_and_reshapes(void **state)
@@ -236,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_views_equal_raw_tensor),
         cmocka_unit_test(test_passes_keep_results),
+        cmocka_unit_test(test_residuals),
         cmocka_unit_test(test_steps_and_reshapes),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_failing_allocations),

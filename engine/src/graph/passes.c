@@ -391,6 +391,163 @@ prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err)
     return PRELU_OK;
 }
 
+/* ---- residuals ---------------------------------------------------------------------------- */
+
+/* Height and width of a map as those of another one: (in + room) / stride + 1. Maps that are made
+ * alike share `as`, the first of them, and so are of one size whatever the picture's is. */
+typedef struct map {
+    prelu_value as, from;
+    int64_t channels; /* -1 = unknown */
+    int64_t room[2], stride[2];
+} map;
+
+static bool list_of(const prelu_node *n, const char *name, size_t len, int64_t otherwise,
+                    int64_t *v)
+{
+    const prelu_attr *a = prelu_node_attr(n, name);
+    for (size_t i = 0; i < len; i++)
+        v[i] = otherwise;
+    if (!a)
+        return true;
+    if (a->kind != PRELU_ATTR_INTS || a->len != len)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        v[i] = a->ints[i];
+        if (v[i] < -(1 << 20) || v[i] > 1 << 20)
+            return false;
+    }
+    return true;
+}
+
+/* The map that windows of this size make; false where that is not plain. */
+static bool windows_map(const prelu_graph *g, const prelu_node *n, map *m)
+{
+    const bool conv = is_op(n, "Conv");
+    const prelu_attr *automatic = prelu_node_attr(n, "auto_pad");
+    int64_t kernel[2], pads[4], dilation[2];
+    if (automatic || prelu_node_int(n, "ceil_mode", 0) || !list_of(n, "pads", 4, 0, pads) ||
+        !list_of(n, "dilations", 2, 1, dilation) || !list_of(n, "strides", 2, 1, m->stride) ||
+        !list_of(n, "kernel_shape", 2, 0, kernel))
+        return false;
+    if (conv) {
+        const prelu_shape *w = &g->values[n->in[1]].shape;
+        if (!is_constant(g, n->in[1]) || w->rank != 4)
+            return false;
+        m->channels = w->dim[0];
+        kernel[0] = w->dim[2];
+        kernel[1] = w->dim[3];
+    }
+    for (int i = 0; i < 2; i++) {
+        if (kernel[i] < 1 || kernel[i] > 1 << 20)
+            return false;
+        m->room[i] = pads[i] + pads[i + 2] - (kernel[i] - 1) * dilation[i] - 1;
+    }
+    return true;
+}
+
+static bool keeps_size(const map *m)
+{
+    return m->room[0] == -1 && m->room[1] == -1 && m->stride[0] == 1 && m->stride[1] == 1;
+}
+
+static bool same_map(const map *a, const map *b)
+{
+    return a->as == b->as && a->channels == b->channels && a->channels > 0;
+}
+
+/* Values are visited in the order of their nodes; `maps` of those before are filled. */
+static map map_of(const prelu_graph *g, const prelu_node *n, const map *maps)
+{
+    map m = maps[n->in[0]];
+    const bool conv = is_op(n, "Conv");
+    if (is_op(n, "Relu") || is_op(n, "LeakyRelu") || is_op(n, "BatchNormalization") ||
+        (is_op(n, "PRelu") && is_constant(g, n->in[1])))
+        return m;
+    if (is_op(n, "Add") && same_map(&m, &maps[n->in[1]]))
+        return m;
+    if ((conv || is_op(n, "MaxPool") || is_op(n, "AveragePool")) && windows_map(g, n, &m)) {
+        m.from = m.as;
+        m.as = keeps_size(&m) ? m.as : n->out[0];
+        return m;
+    }
+    return (map){.as = n->out[0], .from = PRELU_NONE, .channels = -1};
+}
+
+/* An earlier map made of the same one in the same way. */
+static prelu_value alike(const prelu_graph *g, const map *maps, int before, const map *m)
+{
+    for (int i = 0; i < before; i++) {
+        const map *o = &maps[g->nodes[i].out[0]];
+        if (o->as == g->nodes[i].out[0] && o->from == m->from && m->from != PRELU_NONE &&
+            memcmp(o->room, m->room, sizeof m->room) == 0 &&
+            memcmp(o->stride, m->stride, sizeof m->stride) == 0)
+            return o->as;
+    }
+    return m->as;
+}
+
+static void find_maps(const prelu_graph *g, map *maps)
+{
+    for (int v = 0; v < g->n_values; v++) {
+        const prelu_shape *s = &g->values[v].shape;
+        const bool fed = g->values[v].is_input && s->rank == 4;
+        maps[v] = (map){.as = v, .from = PRELU_NONE, .channels = fed ? s->dim[1] : -1};
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        const prelu_node *n = &g->nodes[i];
+        if (n->n_in < 1 || n->n_out < 1 || n->in[0] == PRELU_NONE)
+            continue;
+        map m = map_of(g, n, maps);
+        if (m.as == n->out[0])
+            m.as = alike(g, maps, i, &m);
+        maps[n->out[0]] = m;
+    }
+}
+
+/* Does this node make v, for the Add alone, and may it add `other` to it? */
+static bool takes_residual(const prelu_graph *g, int i, prelu_value v, prelu_value other)
+{
+    const prelu_node *n = &g->nodes[i];
+    int reader;
+    return i != PRELU_NONE && is_op(n, "Conv") && channels_of(g, n) > 0 && n->n_in < 5 &&
+           v != other && g->values[other].producer < i && uses(g, v, &reader) == 1 &&
+           reader != PRELU_NONE;
+}
+
+prelu_status gr_fuse_residuals(prelu_graph *g, prelu_err *err)
+{
+    map *maps = prelu_alloc(((size_t)g->n_values + 1) * sizeof *maps);
+    prelu_status st = PRELU_OK;
+    if (!maps)
+        return prelu_fail(err, PRELU_E_NOMEM, "fusion: %d values", g->n_values);
+    find_maps(g, maps);
+    for (int i = 0; i < g->n_nodes && !st; i++) {
+        const prelu_node *add = &g->nodes[i];
+        if (!is_op(add, "Add") || !same_map(&maps[add->in[0]], &maps[add->in[1]]))
+            continue;
+        for (int k = 0; k < 2; k++) {
+            const prelu_value v = add->in[k], other = add->in[1 - k];
+            const int conv = g->values[v].producer;
+            if (!takes_residual(g, conv, v, other))
+                continue;
+            prelu_node *n = &g->nodes[conv];
+            st = set_inputs(n, 5, err);
+            if (!st && prelu_node_int(n, "act", KRN_ACT_NONE) != KRN_ACT_NONE)
+                st = set_int(n, "residual_last", 1, err);
+            if (st)
+                break;
+            n->in[4] = other;
+            n->out[0] = add->out[0];
+            g->values[add->out[0]].producer = conv;
+            remove_node(g, i);
+            break;
+        }
+    }
+    compact(g);
+    prelu_free(maps);
+    return st;
+}
+
 /* One constant a channel, or one for all: in[1] of an element-wise node whose in[0] is x. */
 static bool by_channel(const prelu_graph *g, const prelu_node *n, prelu_value x, size_t c,
                        float *out)

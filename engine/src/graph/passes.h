@@ -14,6 +14,9 @@ prelu_status gr_fold_batchnorm(prelu_graph *g, prelu_err *err);
 /** Relu, LeakyRelu or PRelu with a slope per channel goes into the store of the Conv or Gemm
  * before. */
 prelu_status gr_fuse_activations(prelu_graph *g, prelu_err *err);
+/** Add of two maps that are of one size for every picture goes into the store of the Conv that made
+ *  one of them last: before its activation, or behind an activation that it has already. */
+prelu_status gr_fuse_residuals(prelu_graph *g, prelu_err *err);
 /** Training in bf16: what products take, but those that round it themselves, is rounded, each value
  *  once, before its first reader. */
 prelu_status gr_round_operands(prelu_graph *g, const krn_table *krn, prelu_err *err);

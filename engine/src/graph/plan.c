@@ -73,7 +73,9 @@ static prelu_status passes(prelu_plan *p, const prelu_plan_options *o, prelu_err
         PRELU_TRY(gr_drop_identities(p->g, err));
         PRELU_TRY(gr_fold_pads(p->g, err));
         PRELU_TRY(gr_fold_batchnorm(p->g, err));
+        PRELU_TRY(gr_fuse_residuals(p->g, err));
         PRELU_TRY(gr_fuse_activations(p->g, err));
+        PRELU_TRY(gr_fuse_residuals(p->g, err)); /* that follow an activation */
     } else if (o->precision == PRELU_PRECISION_BF16) {
         PRELU_TRY(gr_round_operands(p->g, krn_table_get(), err));
     }

@@ -6,7 +6,7 @@ static float finish(float v, const krn_epilogue *ep, size_t i, size_t j)
         v *= ep->scale[j];
     if (ep->bias)
         v += ep->bias[j];
-    if (ep->residual)
+    if (ep->residual && !ep->residual_last)
         v += ep->residual[i * ep->ldr + j];
     switch (ep->act) {
     case KRN_ACT_NONE:
@@ -18,6 +18,8 @@ static float finish(float v, const krn_epilogue *ep, size_t i, size_t j)
         v = v > 0.0f ? v : v * ep->slope[j];
         break;
     }
+    if (ep->residual && ep->residual_last)
+        v += ep->residual[i * ep->ldr + j];
     return v;
 }
 

@@ -16,7 +16,8 @@
 /** Activation of a fused store. */
 typedef enum krn_act { KRN_ACT_NONE, KRN_ACT_RELU, KRN_ACT_PRELU } krn_act;
 
-/** What is done to a finished sum: v * scale[j] + bias[j] + residual[i][j], then the activation. */
+/** What is done to a finished sum: v * scale[j] + bias[j] + residual[i][j], then the activation;
+ * or, with `residual_last`, the residual added to the activation's result. */
 typedef struct krn_epilogue {
     const float *scale;    /* n values or NULL; products only, not winograd_f32 and depthwise_f32 */
     const float *bias;     /* n values or NULL */
@@ -24,6 +25,7 @@ typedef struct krn_epilogue {
     size_t ldr;
     const float *slope; /* n values; KRN_ACT_PRELU only */
     krn_act act;
+    bool residual_last;
 } krn_epilogue;
 
 /** Blocked product: c (m,n) = [c +] a (m,k) * b (k,n), then the epilogue.

@@ -12,14 +12,17 @@ krn_finish_avx512(__m512 v, const krn_epilogue *ep, size_t row, size_t col, __mm
         v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, ep->scale + col));
     if (ep->bias)
         v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, ep->bias + col));
-    if (ep->residual)
-        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, ep->residual + row * ep->ldr + col));
+    const float *residual = ep->residual ? ep->residual + row * ep->ldr + col : NULL;
+    if (residual && !ep->residual_last)
+        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, residual));
     if (ep->act == KRN_ACT_RELU) {
         v = _mm512_max_ps(v, _mm512_setzero_ps());
     } else if (ep->act == KRN_ACT_PRELU) {
         const __mmask16 low = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NGT_UQ);
         v = _mm512_mask_mul_ps(v, low, v, _mm512_maskz_loadu_ps(mask, ep->slope + col));
     }
+    if (residual && ep->residual_last)
+        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, residual));
     return v;
 }
 

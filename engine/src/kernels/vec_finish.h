@@ -9,12 +9,14 @@
 INLINE vec finish(vec v, const krn_epilogue *ep, size_t at, lanes mask, vec bias, vec slope)
 {
     v = ADD(v, bias);
-    if (ep->residual)
+    if (ep->residual && !ep->residual_last)
         v = ADD(v, MLOAD(mask, ep->residual + at));
     if (ep->act == KRN_ACT_RELU)
         v = MAX(v, ZERO);
     else if (ep->act == KRN_ACT_PRELU)
         v = PICK_LOW(v, MUL(v, slope));
+    if (ep->residual && ep->residual_last)
+        v = ADD(v, MLOAD(mask, ep->residual + at));
     return v;
 }
 #endif

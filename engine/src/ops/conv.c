@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* Conv: x, w, [bias], and from the fusion pass [slope (o)] [residual, like y]; attribute `act` is a
- * krn_act: y = act(conv(x, w) + bias + residual). */
+ * krn_act: y = act(conv(x, w) + bias + residual); with attribute `residual_last`
+ * y = act(conv(x, w) + bias) + residual. */
 enum { IN_X, IN_W, IN_BIAS, IN_SLOPE, IN_RESIDUAL };
 
 typedef struct packed {
@@ -319,7 +320,8 @@ static void run(const op_exec *x, int phase, size_t task, void *scratch)
                        .slope = slope,
                        .residual = residual,
                        .ldr = g.o,
-                       .act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE)};
+                       .act = (krn_act)prelu_node_int(x->op->node, "act", KRN_ACT_NONE),
+                       .residual_last = prelu_node_int(x->op->node, "residual_last", 0) != 0};
     const bool plain = !bias && !residual && ep.act == KRN_ACT_NONE;
     float *y = x->out[0].data;
     if (!pk) {
