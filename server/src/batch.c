@@ -200,13 +200,14 @@ static void end_some(srv_batch *b, prelu_status st, const prelu_err *err)
     b->ran = 0;
 }
 
-/* Before the views are laid out, whoever has left can be taken out. */
+/* Before the views are laid out, whoever has left, or will be late, can be taken out. */
 static void drop_left(srv_batch *b)
 {
+    const bool crowded = srv_workers_crowded(b->w);
     size_t kept = 0;
     for (size_t i = 0; i < b->n; i++) {
         srv_run *r = b->runs[i];
-        if (r->task->wanted(r->task))
+        if (r->task->wanted(r->task, crowded ? r->work.cost : 0))
             b->runs[kept++] = r;
         else
             srv_run_drop(r, SRV_STAGE_QUEUE);
@@ -217,7 +218,7 @@ static void drop_left(srv_batch *b)
 static bool all_left(const srv_batch *b)
 {
     for (size_t i = b->at; i < b->n; i++)
-        if (b->runs[i]->task->wanted(b->runs[i]->task))
+        if (b->runs[i]->task->wanted(b->runs[i]->task, 0))
             return false;
     return true;
 }

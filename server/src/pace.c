@@ -10,10 +10,23 @@
 #define LEAST_SPEED 1e-3 /* a machine that does nothing is a loaded one */
 enum { LONGEST = 60 };   /* seconds */
 
+/* Refusals at most so long apart are of one overload; which is expected to last as long again as it
+ * has lasted, but no longer than this; nanoseconds. */
+#define APART INT64_C(1000000000)
+#define MORE 4e9
+
+/* How far from its prediction an end may be: so far that LATE of all are later. A stochastic
+ * approximation, whose steps are 1 to 99, rests there. */
+#define LATE 0.01
+#define STEP 0.05
+#define LEAST_SLACK 1.05
+#define MOST_SLACK 2.0
+
 void srv_pace_init(srv_pace *p)
 {
     memset(p, 0, sizeof *p);
     p->speed = 1;
+    p->slack = 1.2;
     pthread_mutex_init(&p->lock, NULL);
 }
 
@@ -60,6 +73,23 @@ double srv_pace_wait(srv_pace *p, double cost)
     return wait;
 }
 
+double srv_pace_surely(srv_pace *p, double cost)
+{
+    const double wait = srv_pace_wait(p, cost);
+    pthread_mutex_lock(&p->lock);
+    const double slack = p->slack;
+    pthread_mutex_unlock(&p->lock);
+    return wait * slack;
+}
+
+void srv_pace_learn(srv_pace *p, double predicted, double took)
+{
+    pthread_mutex_lock(&p->lock);
+    p->slack += took > predicted * p->slack ? STEP * (1 - LATE) : -STEP * LATE;
+    p->slack = fmin(fmax(p->slack, LEAST_SLACK), MOST_SLACK);
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* Forget what was promised for times that are over. */
 static void turn_ring(srv_pace *p, int64_t slot)
 {
@@ -81,17 +111,26 @@ static double promised_near(const srv_pace *p, int64_t slot, int64_t reach)
     return sum;
 }
 
+/* Of the overload that one is refused in. */
+static double age(srv_pace *p, int64_t now)
+{
+    if (p->refused == 0 || now - p->refused > APART)
+        p->overloaded = now;
+    p->refused = now;
+    return fmin((double)(now - p->overloaded), MORE);
+}
+
 int srv_pace_retry_after(srv_pace *p, size_t units, double cost, size_t room, int64_t deadline,
                          int64_t now)
 {
     pthread_mutex_lock(&p->lock);
     const double rate = p->speed * (double)units / fmax(cost, 1); /* units in a nanosecond */
-    const double span = fmin((double)room / fmax(rate, 1e-12), (double)deadline);
+    const double span = fmin((double)room / fmax(rate, 1e-12), (double)deadline / p->slack);
     const double most = fmin((double)room, rate * span) * 0.8;
     const int64_t reach = (int64_t)fmin(span / SLOT, SECOND / SLOT);
     const double drained = (p->backlog + cost) / p->speed - span;
     int64_t slot = 0;
-    int s = (int)fmin(fmax(ceil(drained / SECOND), 1), LONGEST);
+    int s = (int)fmin(fmax(ceil(drained / SECOND), 1) + ceil(age(p, now) / SECOND), LONGEST);
     turn_ring(p, now / SLOT);
     for (;; s++) {
         slot = (now + s * (int64_t)SECOND) / SLOT;

@@ -288,7 +288,8 @@ static void all_done(request *r)
     request_unref(r);
 }
 
-/* The deadline passed, on the timer's thread. Tasks that have not begun drop themselves. */
+/* The deadline passed, on the timer's thread; or will pass before the answer, on a pool thread.
+ * Tasks that have not begun drop themselves. */
 static void late(void *ctx)
 {
     request *r = ctx;
@@ -317,9 +318,13 @@ void srv_request_left(srv_app *app, srv_exchange *x)
     srv_workers_interrupt(app->workers);
 }
 
-static bool task_wanted(srv_task *t)
+/* What is bound to be late is so at once. */
+static bool task_wanted(srv_task *t, double more)
 {
-    const request *r = t->owner;
+    request *r = t->owner;
+    const int64_t left = r->received + r->app->config->request_timeout - srv_now();
+    if (more > (double)left)
+        late(r);
     return !atomic_load(&r->answered);
 }
 

@@ -23,6 +23,11 @@ double srv_task_cost(const srv_workers *w, const srv_task *t)
     return cost;
 }
 
+bool srv_workers_crowded(const srv_workers *w)
+{
+    return atomic_load(&w->active) > 2 * (size_t)w->opt.threads;
+}
+
 void srv_task_finish(srv_task *t)
 {
     srv_workers *w = t->workers;
@@ -32,7 +37,10 @@ void srv_task_finish(srv_task *t)
     }
     if (t->err.code == PRELU_OK && t->top)
         srv_metrics_image(w->metrics, (int)t->runs[0].test.mode, t->top[0].score);
-    srv_pace_done(&w->pace, t->cost, srv_task_cost(w, t), srv_now());
+    const int64_t now = srv_now();
+    srv_pace_done(&w->pace, t->cost, srv_task_cost(w, t), now);
+    if (t->predicted > 0)
+        srv_pace_learn(&w->pace, t->predicted, (double)(now - t->admitted));
     t->done(t); /* the last use of t */
     atomic_fetch_sub(&w->active, 1);
 }
@@ -168,7 +176,7 @@ static void learn(srv_workers *w, const srv_task *t)
 void srv_task_prepare(srv_task *t)
 {
     srv_workers *w = t->workers;
-    if (!t->wanted(t)) {
+    if (!t->wanted(t, srv_workers_crowded(w) ? srv_task_cost(w, t) : 0)) {
         srv_metrics_cancelled(w->metrics, SRV_STAGE_DECODE);
         (void)prelu_fail(&t->err, PRELU_E_CANCELLED, nobody);
         return;

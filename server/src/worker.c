@@ -273,17 +273,15 @@ static double cost_of(srv_workers *w, srv_task *tasks, size_t n, size_t *units)
     return all;
 }
 
-/* Promise the units if they can be done in time. A few long runs are in nobody's way, for they are
- * shared in steps. */
+/* Promise the units if they can be done in time. */
 static prelu_status reserve(srv_workers *w, size_t units, double cost, int64_t deadline,
                             int *retry_after, prelu_err *err)
 {
-    const double wait = srv_pace_wait(&w->pace, cost);
-    const bool queued = atomic_load(&w->active) > 2 * (size_t)w->opt.threads;
+    const double wait = srv_pace_surely(&w->pace, cost);
     const prelu_status st =
-        queued && wait > (double)deadline
+        srv_workers_crowded(w) && wait > (double)deadline
             ? prelu_fail(err, PRELU_E_BUSY,
-                         "the queue is full: its work takes %.3g s, an answer may take %.3g s "
+                         "the queue is full: its work takes %.3g s, it may take %.3g s "
                          "(--request-timeout)",
                          wait * 1e-9, (double)deadline * 1e-9)
             : srv_queue_reserve(&w->queue, units, err);
@@ -299,7 +297,16 @@ prelu_status srv_workers_admit(srv_workers *w, srv_task *tasks, size_t n, int64_
     size_t units;
     const double cost = cost_of(w, tasks, n, &units);
     PRELU_TRY(reserve(w, units, cost, deadline, retry_after, err));
-    srv_pace_add(&w->pace, cost, srv_now());
+    const int64_t now = srv_now();
+    double predicted = 0;
+    for (size_t i = 0; i < n; i++) {
+        predicted += tasks[i].cost;
+        tasks[i].admitted = now;
+        tasks[i].predicted = srv_pace_wait(&w->pace, predicted);
+        if (tasks[i].predicted < (double)deadline / 4) /* says little about the deadline */
+            tasks[i].predicted = 0;
+    }
+    srv_pace_add(&w->pace, cost, now);
     return PRELU_OK;
 }
 

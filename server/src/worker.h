@@ -44,8 +44,9 @@ typedef struct srv_task {
     const float *tensor; /* (3,crop,crop), borrowed until done: mode center, of one model */
     size_t len;          /* of jpeg */
     void *owner;
-    /** Whether anyone still wants the answer; asked before each costly part. */
-    bool (*wanted)(struct srv_task *task);
+    /** Whether anyone still wants an answer that takes as many nanoseconds more at least; asked
+     * before each costly part. */
+    bool (*wanted)(struct srv_task *task, double more);
     /** Once, on a pool thread; afterwards the task is its owner's again. */
     void (*done)(struct srv_task *task);
 
@@ -60,7 +61,9 @@ typedef struct srv_task {
     prelu_image painted;   /* prelu_image_deinit */
 
     /* The workers' own. */
-    double cost; /* predicted, nanoseconds */
+    double cost;      /* predicted, nanoseconds */
+    double predicted; /* time from then to its end; 0: nothing is to be learnt of it */
+    int64_t admitted;
     srv_flow own_flow;
     atomic_size_t left; /* runs that are not done */
     srv_workers *workers;

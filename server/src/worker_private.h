@@ -64,6 +64,9 @@ void srv_run_done(srv_run *r);
 size_t srv_run_width(const srv_run *r);
 /** Nobody waits for its answer: its end. */
 void srv_run_drop(srv_run *r, srv_stage stage);
+/** More tasks than a few, which are in nobody's way, for they are shared in steps: only now is one
+ *  turned away because it is predicted to be late. */
+bool srv_workers_crowded(const srv_workers *w);
 /** Predicted, of preparing and all runs; nanoseconds. */
 double srv_task_cost(const srv_workers *w, const srv_task *t);
 void srv_smooth(_Atomic int64_t *old, int64_t now);

@@ -56,6 +56,27 @@ static void measures_speed(void **state)
     check_near(srv_pace_wait(&p, 0), 200e6, 60e6);
 }
 
+/* The margin becomes such that one of a hundred is late, whatever predictions are worth. */
+static void learns_how_far_predictions_hold(void **state)
+{
+    (void)state;
+    double margin = 0;
+    srv_pace_add(&p, 10e6, S);
+    assert_true(srv_pace_surely(&p, 0) > srv_pace_wait(&p, 0));
+    for (int i = 0; i < 100000; i++) { /* up to 1.4 of what was predicted, each as likely */
+        srv_pace_learn(&p, 1e6, 1e6 * (0.4 + 1.0 * (double)(i * 7919 % 1000) / 1000));
+        if (i >= 90000)
+            margin += srv_pace_surely(&p, 0) / 10e6 / 10000;
+    }
+    check_near(margin, 1.39, 0.03);
+    for (int i = 0; i < 10000; i++)
+        srv_pace_learn(&p, 1e6, 50e6);
+    assert_in_range(srv_pace_surely(&p, 0), 15e6, 25e6); /* not for ever */
+    for (int i = 0; i < 10000; i++)
+        srv_pace_learn(&p, 1e6, 0.5e6);
+    assert_in_range(srv_pace_surely(&p, 0), 10e6, 11e6);
+}
+
 static void retries_come_when_there_is_room(void **state)
 {
     (void)state;
@@ -74,6 +95,18 @@ static void retries_come_when_there_is_room(void **state)
     assert_int_equal(srv_pace_retry_after(&p, 1, 10e6, 100, 30 * (int64_t)S, 200 * (int64_t)S), 1);
 }
 
+/* Who comes back during the overload would be refused again. */
+static void retries_come_later_the_longer_it_lasts(void **state)
+{
+    (void)state;
+    int s = 0;
+    srv_pace_add(&p, 1e9, S);
+    for (int ms = 0; ms <= 2500; ms += 500) /* there is room for all of them */
+        s = srv_pace_retry_after(&p, 1, 10e6, 100, 30 * (int64_t)S, S + ms * (int64_t)MS);
+    assert_int_equal(s, 4);
+    assert_int_equal(srv_pace_retry_after(&p, 1, 10e6, 100, 30 * (int64_t)S, 9 * (int64_t)S), 1);
+}
+
 /* What would take longer than its deadline is told to wait until the rest is done. */
 static void retries_come_when_the_deadline_can_be_met(void **state)
 {
@@ -90,7 +123,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(waits_for_what_is_admitted),
         T(measures_speed),
+        T(learns_how_far_predictions_hold),
         T(retries_come_when_there_is_room),
+        T(retries_come_later_the_longer_it_lasts),
         T(retries_come_when_the_deadline_can_be_met),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
