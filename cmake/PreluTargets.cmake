@@ -32,8 +32,10 @@ function(prelu_manpage program)
   set(maker ${PROJECT_SOURCE_DIR}/cmake/manpage)
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/man)
   add_custom_command(OUTPUT ${page}
+    BYPRODUCTS ${page}.gz
     COMMAND ${maker}.sh ${PROJECT_VERSION} $<TARGET_FILE:${program}> > ${page}
+    COMMAND gzip -9nkf ${page}
     DEPENDS ${program} ${maker}.sh ${maker}.awk VERBATIM)
   add_custom_target(${program}-man ALL DEPENDS ${page})
-  install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${page}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endfunction()

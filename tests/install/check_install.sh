@@ -12,7 +12,7 @@ cmake --install "$build" --prefix "$work/first" >/dev/null
 mv "$work/first" "$work/moved"
 for program in prelu-train prelu-serve prelu-classify; do
     "$work/moved/bin/$program" --version
-    [ -s "$work/moved/share/man/man1/$program.1" ]
+    [ -s "$work/moved/share/man/man1/$program.1.gz" ]
 done
 
 PKG_CONFIG_PATH=$(dirname "$(find "$work/moved" -name prelu-engine.pc)")
