@@ -23,7 +23,8 @@ struct srv_acceptor {
     srv_acceptor_hooks hooks;
 };
 
-enum { BACKLOG = 1024, RETRY_MS = 10 };
+/* SENDING: of replies that a client does not read, the kernel holds so much, not megabytes. */
+enum { BACKLOG = 1024, RETRY_MS = 10, SENDING = 65536 };
 
 static prelu_status bind_one(const struct addrinfo *ai, int *out, prelu_err *err)
 {
@@ -123,6 +124,13 @@ prelu_status srv_acceptor_create(srv_acceptor **out, const char *path, const cha
     return st;
 }
 
+static void bound_sending(int fd)
+{
+    const int most = SENDING;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof most))
+        prelu_log(PRELU_LOG_DEBUG, "SO_SNDBUF: %s", strerror(errno));
+}
+
 /* Accept until nothing waits. @return false when it stopped for want of room or descriptors. */
 static bool accept_all(srv_acceptor *a, bool always)
 {
@@ -131,6 +139,7 @@ static bool accept_all(srv_acceptor *a, bool always)
             return false;
         int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
+            bound_sending(fd);
             a->hooks.take(a->hooks.ctx, fd);
             continue;
         }

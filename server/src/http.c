@@ -67,6 +67,7 @@ typedef struct srv_conn {
     atomic_bool too_slow;  /* 408 was said */
     atomic_bool http_1_1;  /* of the request that is being worked on */
     srv_exchange *x;       /* deferred, or NULL; under http->lock */
+    bool shut;             /* by peer_changed; under http->lock */
 } srv_conn;
 
 typedef enum step { STEP_NEW, STEP_READING, STEP_DISCARDING, STEP_DEFERRED, STEP_DONE } step;
@@ -180,13 +181,13 @@ static void peer_changed(void *ctx, bool gone)
 {
     srv_conn *c = ctx;
     srv_http *h = c->http;
-    pthread_mutex_lock(&h->lock); /* the work cannot end meanwhile */
-    if (!c->x)
-        shutdown(c->fd, SHUT_RD);
-    else if (gone || h->opt.tls) /* with TLS nothing can be sent past the library */
+    pthread_mutex_lock(&h->lock);     /* the work cannot end meanwhile */
+    if (c->x && (gone || h->opt.tls)) /* with TLS nothing can be sent past the library */
         h->opt.handler.left(h->opt.handler.ctx, c->x);
-    else if (atomic_load(&c->http_1_1))
+    else if (c->x && atomic_load(&c->http_1_1))
         srv_timer_arm(h->timer, &c->alarm, srv_now() + probe_delay);
+    else if (!c->x && !c->shut)
+        c->shut = !shutdown(c->fd, SHUT_RD); /* which is an event of the watch again */
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -556,17 +557,15 @@ static bool body_grow(srv_exchange *x, size_t more)
                  : x->gate.length && x->gate.length < FIRST_ROOM ? (size_t)x->gate.length
                                                                  : FIRST_ROOM;
     while (cap < x->len + more)
-        cap += cap;
+        cap *= 2;
     if (cap > x->most)
         cap = x->most; /* len + more is not above it */
     if (cap == x->cap)
         return true;
-    size_t extra = cap - x->cap;
-    if (atomic_fetch_add(&x->http->buffered, extra) + extra > x->http->opt.max_buffered) {
-        atomic_fetch_sub(&x->http->buffered, extra);
-        return false;
-    }
-    unsigned char *body = prelu_realloc(x->body, cap);
+    const size_t extra = cap - x->cap;
+    unsigned char *body = NULL;
+    if (atomic_fetch_add(&x->http->buffered, extra) + extra <= x->http->opt.max_buffered)
+        body = prelu_realloc(x->body, cap);
     if (!body) {
         atomic_fetch_sub(&x->http->buffered, extra);
         return false;

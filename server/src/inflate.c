@@ -8,7 +8,7 @@ enum { PIECE = 16384, WINDOW = 15, GZIP_OR_ZLIB = 32 };
 
 struct srv_inflate {
     z_stream z;
-    size_t in, out;
+    size_t out;
     bool ended;
     unsigned char piece[PIECE];
 };
@@ -57,7 +57,6 @@ prelu_status srv_inflate_feed(srv_inflate *s, const void *data, size_t len,
         return prelu_fail(err, PRELU_E_ARG, "a piece of %zu bytes", len);
     s->z.next_in = (Bytef *)data; /* zlib does not write to it */
     s->z.avail_in = (uInt)len;
-    s->in += len;
     /* What fills the whole piece may have more behind it that needs no more input. */
     for (bool full = false; s->z.avail_in > 0 || full;) {
         if (s->ended)
@@ -73,7 +72,7 @@ prelu_status srv_inflate_feed(srv_inflate *s, const void *data, size_t len,
         s->ended = said == Z_STREAM_END;
         full = s->z.avail_out == 0 && !s->ended;
         s->out += n;
-        if (s->out > SRV_INFLATE_FREE && s->out / SRV_INFLATE_RATIO > s->in)
+        if (s->out > SRV_INFLATE_FREE && s->out / SRV_INFLATE_RATIO > s->z.total_in)
             return prelu_fail(err, PRELU_E_LIMIT,
                               "a body of more than %d bytes that expands more than %d times",
                               SRV_INFLATE_FREE, SRV_INFLATE_RATIO);

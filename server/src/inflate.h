@@ -7,8 +7,10 @@
  *  is the only file of the server that knows zlib. */
 typedef struct srv_inflate srv_inflate;
 
-/** A body above SRV_INFLATE_FREE bytes may be at most SRV_INFLATE_RATIO times what was sent. */
-enum { SRV_INFLATE_FREE = 1 << 20, SRV_INFLATE_RATIO = 100 };
+/** A body above SRV_INFLATE_FREE bytes (a tensor of 224 x 224, even of one colour) may be at most
+ *  SRV_INFLATE_RATIO times what it was made of so far: what expands more is noticed there, however
+ *  much was sent, and costs the thread that reads about as much as a picture. */
+enum { SRV_INFLATE_FREE = 640 << 10, SRV_INFLATE_RATIO = 100 };
 
 PRELU_MUST_CHECK prelu_status srv_inflate_create(srv_inflate **out, prelu_err *err);
 void srv_inflate_destroy(srv_inflate **s);

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """What a hostile client can do to prelu-serve, and what a neighbour notices of it.
 
-usage: hostile.py [SECONDS [WORD]]    each attack that long (3), or those whose name has the word;
-                                      PRELU_BIN names the folder of the programs
+usage: hostile.py [SECONDS [WORD...]]    each attack that long (3), or those whose names have a word;
+                                         PRELU_BIN names the folder of the programs
 
 Prints a table: what the attacker got, the 99th percentile of a neighbour that asks for one small
-picture after the other, and the server's memory. Attackers and neighbour run on the last CPU, the
-server on the others.
+picture after the other, how many times that of quiet times just before it is, and the server's
+memory. Attackers and neighbour run on the last CPU, the server on the others. Fails where an answer
+is not the documented one.
 """
 import gzip
 import io
@@ -202,11 +203,11 @@ def neighbour(server, begun, stop, pipe):
         except OSError:
             connection.close()
             connection = server.connect()
-            took.append(float("inf"))
+            took.append((start, float("inf")))
             continue
-        took.append((time.monotonic() - start) * 1e3)
+        took.append((start, (time.monotonic() - start) * 1e3))
         time.sleep(0.002)
-    pipe.send(sorted(took))
+    pipe.send(took)
 
 
 def run_nicely(attack, pipe):
@@ -215,23 +216,30 @@ def run_nicely(attack, pipe):
     pipe.send(attack())
 
 
-def beside(server, attack):
-    """(what the attack returns, p99 of a neighbour meanwhile, most memory)."""
+def p99(times):
+    return sorted(times)[len(times) * 99 // 100]
+
+
+def beside(server, attack, seconds):
+    """(what the attack returns, p99 of a neighbour before and meanwhile, most memory)."""
     begun, stop, most = multiprocessing.Event(), multiprocessing.Event(), 0.0
     answer, attacker = multiprocessing.Pipe(False)
     took, timer = multiprocessing.Pipe(False)
     processes = [multiprocessing.Process(target=neighbour, args=(server, begun, stop, timer)),
                  multiprocessing.Process(target=run_nicely, args=(attack, attacker))]
-    for p in processes:
-        p.start()
-        begun.wait()
+    processes[0].start()
+    begun.wait()
+    time.sleep(seconds)
+    start = time.monotonic()
+    processes[1].start()
     while not answer.poll(0.02):
         most = max(most, resident(server))
     stop.set()
     times = took.recv()
     for p in processes:
         p.join()
-    return answer.recv(), times[len(times) * 99 // 100], most
+    return (answer.recv(), p99([ms for at, ms in times[1:] if at < start]),
+            p99([ms for at, ms in times if at >= start]), most)
 
 
 def repeat(server, data, seconds):
@@ -243,7 +251,7 @@ def repeat(server, data, seconds):
     return " ".join(sorted(seen))
 
 
-def main(seconds=3.0, word=""):
+def main(seconds=3.0, *words):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
     cpus = sorted(os.sched_getaffinity(0))
@@ -255,24 +263,24 @@ def main(seconds=3.0, word=""):
         server = Server(program, pathlib.Path(folder), "--model", f"small={bundled}",
                         "--header-timeout", "1s", "--request-timeout", "2s", "--log-level", "error")
         os.sched_setaffinity(0, cpus[-1:])
-        print("| attack | answer | neighbour's p99, ms | memory, MiB |\n|---|---|---|---|")
-        _, p99, rss = beside(server, lambda: time.sleep(2 * seconds))
-        print(f"| none | | {p99:.2f} | {rss:.0f} |")
-        todo = [(name, want, lambda d=make(1000000): repeat(server, d, seconds))
+        print("| attack | answer | neighbour's p99 before, ms | meanwhile | times | memory, MiB |\n"
+              "|---|---|---|---|---|---|")
+        attacks = [("none", "", lambda: time.sleep(seconds) or "")]
+        attacks += [(name, want, lambda d=make(1000000): repeat(server, d, seconds))
                 for name, want, make in REQUESTS]
-        todo += [(name, want, lambda f=attack, n=n: f(server, n, seconds))
+        attacks += [(name, want, lambda f=attack, n=n: f(server, n, seconds))
                  for name, want, attack, n in SLOW]
-        for name, want, attack in todo:
-            if word not in name:
+        for name, want, attack in attacks:
+            if words and not any(word in name for word in words):
                 continue
-            got, p99, rss = beside(server, attack)
+            got, before, during, rss = beside(server, attack, seconds)
             wrong += got != want
-            print(f"| {name} | {got}{'' if got == want else ', not ' + want} | {p99:.2f} | {rss:.0f} |",
-                  flush=True)
+            print(f"| {name} | {got}{'' if got == want else ', not ' + want} | {before:.2f} | {during:.2f} | "
+                  f"{during / before:.2f} | {rss:.0f} |", flush=True)
         wrong += server.stop() != 0
         server.close()
     return wrong
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(float, sys.argv[1:2]), *sys.argv[2:3]) != 0)
+    sys.exit(main(*map(float, sys.argv[1:2]), *sys.argv[2:]) != 0)

@@ -40,7 +40,7 @@ static void check_tasks(const request *r)
             !is_within(t->jpeg, t->len, r->body, r->body_len))
             __builtin_trap();
         for (size_t k = 0; !t->tensor && k < t->len; k++) /* all of it must be there */
-            sum ^= ((const unsigned char *)t->jpeg)[k];
+            sum = (unsigned char)(sum ^ ((const unsigned char *)t->jpeg)[k]);
     }
 }
 
