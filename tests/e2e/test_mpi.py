@@ -137,6 +137,37 @@ def test_fit(mpirun, run_program, tmp_path):
     assert (constants(run_program, tmp_path / "again.onnx", tmp_path) == y[1]).all()
 
 
+def broken_set(root):
+    """With pictures that cannot be read: of a batch a process may have none."""
+    draw_set(root)
+    for i in (3, 5, 21):
+        (root / "train" / "c1" / f"{i:02}.jpg").write_bytes(b"no JPEG")
+    return root
+
+
+@pytest.mark.parametrize("processes,net", [
+    (2, ["--batch", 16]),  # all pictures of a step at once, in one process and in two: the same Dropout
+    (3, ["--batch", 3, "--dropout", 0])])
+def test_fit_fc_on_one_rank(processes, net, mpirun, run_program, tmp_path):
+    """Fully connected layers in process 0 alone: the way of one process, up to the order of sums.
+    What they leave is whole: another number of processes goes on with it."""
+    flags = ["--data", broken_set(tmp_path / "data"), "--arch", "small14", "--width", 0.125, "--crop", 56,
+             "--resize", 56, "--scale-min", 56, "--scale-max", 60, "--lr", 0.001, "--lr-steps", 100,
+             "--limit", 33, "--threads", 1, *net, "--epochs"]
+    p = run_program("prelu-train", "fit", *flags, 2, "--out", tmp_path / "one.onnx")
+    assert p.returncode == 0, p.stderr
+    many = [PROGRAM, "fit", *flags, 1, "--out", tmp_path / "many.onnx", "--fc", "one-rank"]
+    mpirun("-np", processes, *many)
+    p = run_program("prelu-train", "fit", *flags, 2, "--out", tmp_path / "many.onnx", "--resume")
+    assert p.returncode == 0 and "resumed at epoch 2" in p.stderr, p.stderr
+    one, other = curve(tmp_path / "one.onnx.run"), curve(tmp_path / "many.onnx.run")
+    assert len(one) == len(other) == 2 and one[0]["skipped"] > 0
+    for a, b in zip(one, other):
+        for key in ("images", "skipped", "val_images", "val_top1"):
+            assert a[key] == b[key]
+        assert b["train_loss"] == pytest.approx(a["train_loss"], rel=1e-3)
+
+
 def read_gone(path):
     """A file that may be gone by now."""
     try:
@@ -174,5 +205,7 @@ def test_fit_dead_rank(mpirun, run_program, tmp_path):
 def test_fit_refusals(mpirun, tmp_path):
     flags = [PROGRAM, "fit", "--data", draw_set(tmp_path / "data"), *FIT, "--epochs", 1, "--out", tmp_path / "m.onnx"]
     p = mpirun("-np", 1, *flags, ":", "-np", 1, *flags, "--seed", 3, code=64)
+    assert "command line of process 1" in p.stderr
+    p = mpirun("-np", 1, *flags, ":", "-np", 1, *flags, "--fc", "one-rank", code=64)
     assert "command line of process 1" in p.stderr
     assert not (tmp_path / "m.onnx.run").exists()

@@ -76,6 +76,124 @@ static void micro_batches_add_up(void **state)
     }
 }
 
+/* An exchange of one process. */
+static void alone_begin(void *ctx, float *x, size_t n)
+{
+    (void)ctx;
+    (void)x;
+    (void)n;
+}
+
+static void alone_finish(void *ctx) { (void)ctx; }
+
+static size_t alone_gather(void *ctx, const void *mine, size_t len, void *all)
+{
+    (void)ctx;
+    memcpy(all, mine, len);
+    return len;
+}
+
+static void alone_scatter(void *ctx, const void *all, void *mine, size_t len)
+{
+    (void)ctx;
+    memcpy(mine, all, len);
+}
+
+static prelu_status alone_agree(void *ctx, prelu_status st, prelu_err *err)
+{
+    (void)ctx;
+    (void)err;
+    return st;
+}
+
+static const prelu_exchange alone = {.size = 1,
+                                     .begin_sum = alone_begin,
+                                     .finish_sums = alone_finish,
+                                     .begin_spread = alone_begin,
+                                     .finish_spreads = alone_finish,
+                                     .progress = alone_finish,
+                                     .sum = alone_begin,
+                                     .gather = alone_gather,
+                                     .scatter = alone_scatter,
+                                     .broadcast = alone_begin,
+                                     .agree = alone_agree};
+
+static prelu_trainer *open_split(bool with_norm, bool dropout, int micro)
+{
+    prelu_err err = {0};
+    prelu_trainer *t = NULL;
+    prelu_value logits;
+    prelu_trainer_options o = NET_OPTIONS;
+    prelu_graph *g = net_build(with_norm ? &norm : &plain, with_norm, dropout, &logits);
+    o.micro_batch = micro;
+    o.fc_one_rank = true;
+    check_ok(prelu_trainer_create(&t, g, logits, &o, NULL, &err), &err);
+    prelu_graph_destroy(&g);
+    return t;
+}
+
+/* Features gathered, fully connected layers on all of them, gradients handed back: the same steps,
+ * with the same momentum, masks and statistics. */
+static void a_head_of_its_own_changes_nothing(void **state)
+{
+    const prelu_step_share share = {.all = NET_BATCH, .most = NET_BATCH, .exchange = &alone};
+    prelu_view views[NET_BATCH];
+    int32_t labels[NET_BATCH];
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        const bool with_norm = kind == 1, dropout = kind == 2;
+        const int micro = kind == 2 ? 0 : 3;
+        prelu_trainer *a = open_trainer(with_norm, dropout, micro, NULL);
+        prelu_trainer *b = open_split(with_norm, dropout, micro);
+        assert_int_equal(b->features, 40);
+        for (int i = 0; i < 4; i++) {
+            prelu_err err = {0};
+            prelu_step_result want, have;
+            net_batch(&plain, i, views, labels);
+            check_ok(prelu_trainer_step(a, views, labels, NET_BATCH, NET_LR, &want, &err), &err);
+            check_ok(
+                prelu_trainer_step_shared(b, views, labels, NET_BATCH, &share, NET_LR, &have, &err),
+                &err);
+            check_near(have.loss, want.loss, 1e-6);
+            assert_int_equal(have.correct, want.correct);
+        }
+        assert_int_equal(a->total, b->total);
+        for (size_t i = 0; i < a->total; i++) {
+            check_near(a->weights[i], b->weights[i], 1e-6);
+            check_near(a->velocity[i], b->velocity[i], 1e-5);
+        }
+        for (size_t i = 0; i < a->norm_total; i++)
+            check_near(a->statistics[i], b->statistics[i], 1e-4);
+        prelu_trainer_destroy(&a);
+        prelu_trainer_destroy(&b);
+    }
+}
+
+static void a_head_needs_others_to_lead_to_it(void **state)
+{
+    prelu_err err = {0};
+    prelu_value logits;
+    prelu_trainer *t = open_split(false, false, 0);
+    prelu_trainer_options o = NET_OPTIONS;
+    (void)state;
+    check_fails(net_step(t, &plain, 0, NULL, &err), PRELU_E_ARG, &err); /* no exchange */
+    prelu_trainer_destroy(&t);
+    /* a way around the fully connected layers onto the logits */
+    prelu_graph *g = net_build(&plain, false, false, &logits);
+    static const int64_t axes[1] = {1}, starts[1] = {0}, ends[1] = {NET_CLASSES};
+    const prelu_attr slice[3] = {PRELU_INTS("axes", axes, 1), PRELU_INTS("starts", starts, 1),
+                                 PRELU_INTS("ends", ends, 1)};
+    prelu_value act = prelu_graph_find(g, "act2"), in[2] = {logits, PRELU_NONE};
+    act = net_node(g, "GlobalMaxPool", "around.pool", &act, 1, NULL, 0);
+    act = net_node(g, "Flatten", "around.flat", &act, 1, NULL, 0);
+    in[1] = net_node(g, "Slice", "around", &act, 1, slice, 3);
+    logits = net_node(g, "Add", "sum", in, 2, NULL, 0);
+    o.fc_one_rank = true;
+    assert_int_equal(prelu_trainer_create(&t, g, logits, &o, NULL, &err), PRELU_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "around.pool reads act2"));
+    prelu_graph_destroy(&g);
+}
+
 static void dropout_depends_on_seed_and_step(void **state)
 {
     prelu_err err = {0};
@@ -322,6 +440,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(micro_batches_add_up),
+        cmocka_unit_test(a_head_of_its_own_changes_nothing),
+        cmocka_unit_test(a_head_needs_others_to_lead_to_it),
         cmocka_unit_test(dropout_depends_on_seed_and_step),
         cmocka_unit_test(an_export_computes_what_was_trained),
         cmocka_unit_test(an_export_holds_running_statistics),

@@ -159,6 +159,11 @@ PRELU_MUST_CHECK prelu_status prelu_graph_gradient(prelu_graph *g, prelu_value l
                                                    const prelu_value *wrt, int n,
                                                    prelu_value *grads, prelu_err *err);
 
+/** The same of a value `y` that is no scalar, given dloss/dy. */
+PRELU_MUST_CHECK prelu_status prelu_graph_gradient_from(prelu_graph *g, prelu_value y,
+                                                        prelu_value dy, const prelu_value *wrt,
+                                                        int n, prelu_value *grads, prelu_err *err);
+
 /** Turn a constant into an input to be bound by the trainer (prelu_session_bind); keeps its role.
  */
 PRELU_MUST_CHECK prelu_status prelu_graph_make_variable(prelu_graph *g, prelu_value v,

@@ -53,6 +53,9 @@ void prelu_session_clock(prelu_session *s, double *seconds);
 /** From now on `done` is called after each layer of a run, by the thread that runs it: its outputs
  *  are there. NULL ends it. */
 void prelu_session_watch(prelu_session *s, void (*done)(void *ctx, int layer), void *ctx);
+/** From such a call: give an input other data than the run began with, for the layers that come.
+ *  @param data  as prelu_session_set_input's, whose number of elements it has. */
+void prelu_session_renew(prelu_session *s, int input, const void *data);
 /** begin, and step to the end. */
 PRELU_MUST_CHECK prelu_status prelu_session_run(prelu_session *s, prelu_err *err);
 

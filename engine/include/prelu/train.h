@@ -15,6 +15,9 @@ typedef struct prelu_trainer_options {
     bool bf16;             /* operands of products, forward and backward, are rounded to bf16;
                               parameters, momentum, sums and all else stay f32 */
     bool nesterov;         /* w -= lr * (g + momentum * v) with the new v */
+    bool fc_one_rank;      /* all from the first fully connected layer on is process 0's alone, on
+                              the pictures of all (He et al. 2015, section 3.3): steps need an
+                              exchange */
     uint64_t seed;         /* of Dropout, with the step's number */
 } prelu_trainer_options;
 
@@ -28,6 +31,7 @@ bool prelu_trainer_prefers_bf16(void);
 
 /** Trained are the constants that have a role; a BatchNormalization whose mean has none keeps its
  *  statistics.
+ *  @return also E_UNSUPPORTED for fc_one_rank where that layer is not all that leads to the logits.
  *  @param net    graph whose output `logits` is value `logits`; cloned, borrowed constants are
  *                copied into the trainer's own parameters. */
 PRELU_MUST_CHECK prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net,
@@ -64,6 +68,12 @@ typedef struct prelu_exchange {
     void (*progress)(void *ctx);
     /** Sum x[0..n-1] over the processes, in place, to the same bits on each. */
     void (*sum)(void *ctx, float *x, size_t n);
+    /** Process 0 gets len bytes of each process, in their order, into `all`. @return how many. */
+    size_t (*gather)(void *ctx, const void *mine, size_t len, void *all);
+    /** The way back: each process gets its len bytes of process 0's `all`. */
+    void (*scatter)(void *ctx, const void *all, void *mine, size_t len);
+    /** Process 0's x goes to all. */
+    void (*broadcast)(void *ctx, float *x, size_t n);
     /** OK if every process says OK. */
     prelu_status (*agree)(void *ctx, prelu_status st, prelu_err *err);
 } prelu_exchange;
@@ -75,6 +85,7 @@ static inline size_t prelu_owned(size_t n, int rank, int size)
 
 typedef struct prelu_step_share {
     size_t first, all; /* pictures of the processes before this one, and of all; all > 0 */
+    size_t most;       /* of the process that has most of them */
     const prelu_exchange *exchange; /* NULL: one process */
 } prelu_step_share;
 /** This process' part of such a step; n may be 0. Each gradient is summed over the processes while
@@ -87,6 +98,8 @@ PRELU_MUST_CHECK prelu_status prelu_trainer_step_shared(prelu_trainer *t, const 
                                                         prelu_step_result *result, prelu_err *err);
 /** Before a checkpoint, all: momentum that other processes own comes here. */
 void prelu_trainer_collect(prelu_trainer *t, const prelu_exchange *e);
+/** Before an export by other processes than 0, all: what process 0 alone trains comes here. */
+void prelu_trainer_share(prelu_trainer *t, const prelu_exchange *e);
 /** Steps taken. */
 uint64_t prelu_trainer_steps(const prelu_trainer *t);
 

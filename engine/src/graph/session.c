@@ -588,15 +588,24 @@ static void run_task(void *ctx, size_t task, int worker)
                          c->scratch + (size_t)worker * c->s->scratch_len);
 }
 
+static void feed(prelu_session *s, int i)
+{
+    const prelu_value to = s->feeds[i].value;
+    if (s->data[to] && s->feeds[i].source != GR_FEED_NONE)
+        gr_feed_run(&s->feeds[i], &s->shapes[to], s->plan->g->values[to].dtype,
+                    i == 0 ? &s->plan->input : NULL, s->data[to], s->pool);
+}
+
 static void feed_all(prelu_session *s)
 {
-    const gr_input_affine *a = &s->plan->input;
-    for (int i = 0; i < s->n_feeds; i++) {
-        const prelu_value to = s->feeds[i].value;
-        if (s->data[to] && s->feeds[i].source != GR_FEED_NONE)
-            gr_feed_run(&s->feeds[i], &s->shapes[to], s->plan->g->values[to].dtype,
-                        i == 0 ? a : NULL, s->data[to], s->pool);
-    }
+    for (int i = 0; i < s->n_feeds; i++)
+        feed(s, i);
+}
+
+void prelu_session_renew(prelu_session *s, int input, const void *data)
+{
+    s->feeds[input].data = data;
+    feed(s, input);
 }
 
 static double seconds_now(void)

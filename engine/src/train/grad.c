@@ -70,16 +70,12 @@ static prelu_status backward_node(pass *p, int index, prelu_err *err)
     return PRELU_OK;
 }
 
-prelu_status prelu_graph_gradient(prelu_graph *g, prelu_value loss, const prelu_value *wrt, int n,
-                                  prelu_value *grads, prelu_err *err)
+prelu_status prelu_graph_gradient_from(prelu_graph *g, prelu_value y, prelu_value dy,
+                                       const prelu_value *wrt, int n, prelu_value *grads,
+                                       prelu_err *err)
 {
     pass p = {.g = g, .n_values = g->n_values, .n_nodes = g->n_nodes};
-    const prelu_shape scalar = {.rank = 0};
-    const float one = 1.0f;
-    prelu_value seed;
     prelu_status st = PRELU_OK;
-    if (loss < 0 || loss >= g->n_values)
-        return prelu_fail(err, PRELU_E_ARG, "loss is value %d of %d", loss, g->n_values);
     for (int i = 0; i < n; i++)
         if (wrt[i] < 0 || wrt[i] >= g->n_values)
             return prelu_fail(err, PRELU_E_ARG, "gradient of value %d of %d", wrt[i], g->n_values);
@@ -91,11 +87,7 @@ prelu_status prelu_graph_gradient(prelu_graph *g, prelu_value loss, const prelu_
     }
     for (int i = 0; i < p.n_values; i++)
         p.grad[i] = PRELU_NONE;
-    st = prelu_graph_constant(g, "grad.seed", PRELU_F32, &scalar, &one, true, PRELU_ROLE_NONE,
-                              &seed, err);
-    if (st)
-        goto out;
-    p.grad[loss] = seed;
+    p.grad[y] = dy;
     mark_needs(&p, wrt, n);
     for (int i = p.n_nodes - 1; i >= 0 && !st; i--)
         st = backward_node(&p, i, err);
@@ -105,4 +97,17 @@ out:
     prelu_free(p.grad);
     prelu_free(p.needs);
     return st;
+}
+
+prelu_status prelu_graph_gradient(prelu_graph *g, prelu_value loss, const prelu_value *wrt, int n,
+                                  prelu_value *grads, prelu_err *err)
+{
+    const prelu_shape scalar = {.rank = 0};
+    const float one = 1.0f;
+    prelu_value seed;
+    if (loss < 0 || loss >= g->n_values)
+        return prelu_fail(err, PRELU_E_ARG, "loss is value %d of %d", loss, g->n_values);
+    PRELU_TRY(prelu_graph_constant(g, "grad.seed", PRELU_F32, &scalar, &one, true, PRELU_ROLE_NONE,
+                                   &seed, err));
+    return prelu_graph_gradient_from(g, loss, seed, wrt, n, grads, err);
 }

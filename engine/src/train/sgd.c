@@ -28,7 +28,7 @@ prelu_status tr_chunks_make(prelu_trainer *t, prelu_err *err)
 
 static int layer_of(const prelu_trainer *t, int param)
 {
-    return prelu_plan_output_layer(t->plan, t->params[param].output);
+    return prelu_plan_output_layer(t->nets[TR_BODY].plan, t->params[param].output);
 }
 
 prelu_status tr_order_make(prelu_trainer *t, prelu_err *err)
@@ -38,7 +38,7 @@ prelu_status tr_order_make(prelu_trainer *t, prelu_err *err)
         return prelu_fail(err, PRELU_E_NOMEM, "trainer: %d parameters", t->n_params);
     for (int i = 0; i < t->n_params; i++) {
         int at = t->n_ready;
-        if (t->params[i].output < 0)
+        if (t->params[i].output < 0 || t->params[i].part == TR_HEAD)
             continue;
         for (; at > 0 && layer_of(t, t->ready[at - 1]) > layer_of(t, i); at--)
             t->ready[at] = t->ready[at - 1];
@@ -48,13 +48,19 @@ prelu_status tr_order_make(prelu_trainer *t, prelu_err *err)
     return PRELU_OK;
 }
 
+static const float *output_of(const prelu_trainer *t, const tr_param *p)
+{
+    return prelu_session_output(t->nets[p->part].session, p->output);
+}
+
 const float *tr_gradient(const prelu_trainer *t, const tr_param *p)
 {
-    return t->one_pass ? prelu_session_output(t->session, p->output) : t->gradient + p->offset;
+    return t->one_pass ? output_of(t, p) : t->gradient + p->offset;
 }
 
 typedef struct accumulate_args {
     prelu_trainer *t;
+    tr_part part;
     float factor;
     bool first;
     size_t from; /* chunk */
@@ -67,9 +73,9 @@ static void accumulate_task(void *ctx, size_t task, int worker)
     const tr_param *p = &a->t->params[c->param];
     size_t n = c->end - c->begin;
     (void)worker;
-    if (p->output < 0)
+    if (p->output < 0 || p->part != a->part)
         return;
-    const float *restrict g = prelu_session_output(a->t->session, p->output) + c->begin;
+    const float *restrict g = output_of(a->t, p) + c->begin;
     float *restrict sum = a->t->gradient + p->offset + c->begin;
     if (a->first)
         for (size_t i = 0; i < n; i++)
@@ -79,15 +85,15 @@ static void accumulate_task(void *ctx, size_t task, int worker)
             sum[i] += a->factor * g[i];
 }
 
-void tr_accumulate(prelu_trainer *t, float factor, bool first)
+void tr_accumulate(prelu_trainer *t, tr_part part, float factor, bool first)
 {
-    accumulate_args a = {t, factor, first, 0};
+    accumulate_args a = {t, part, factor, first, 0};
     prelu_pool_run(t->pool, t->n_chunks, accumulate_task, &a);
 }
 
 void tr_accumulate_param(prelu_trainer *t, const tr_param *p, float factor, bool first)
 {
-    accumulate_args a = {t, factor, first, p->first_chunk};
+    accumulate_args a = {t, p->part, factor, first, p->first_chunk};
     prelu_pool_run(t->pool, p->n_chunks, accumulate_task, &a);
 }
 
@@ -97,6 +103,10 @@ static tr_chunk owned(const prelu_trainer *t, size_t chunk, const prelu_exchange
     tr_chunk c = t->chunks[chunk];
     if (!e)
         return c;
+    if (t->params[c.param].part == TR_HEAD) {
+        c.end = e->rank ? c.begin : c.end;
+        return c;
+    }
     const size_t count = t->params[c.param].count;
     const size_t from = prelu_owned(count, e->rank, e->size);
     const size_t to = prelu_owned(count, e->rank + 1, e->size);
@@ -193,6 +203,11 @@ void tr_update_owned(prelu_trainer *t, float lr, const prelu_exchange *e)
         a.from = p->first_chunk;
         prelu_pool_run(t->pool, p->n_chunks, update_task, &a);
         e->begin_spread(e->ctx, t->weights + p->offset, p->count);
+    }
+    for (int i = 0; i < t->n_params && !e->rank; i++) {
+        a.from = t->params[i].first_chunk;
+        if (t->params[i].part == TR_HEAD)
+            prelu_pool_run(t->pool, t->params[i].n_chunks, update_task, &a);
     }
     e->finish_spreads(e->ctx);
 }

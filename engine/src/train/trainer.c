@@ -86,14 +86,15 @@ static prelu_status make_blocks(prelu_trainer *t, const prelu_graph *net, prelu_
     return PRELU_OK;
 }
 
-static prelu_status open_session(prelu_trainer *t, prelu_err *err)
+static prelu_status open_sessions(prelu_trainer *t, prelu_err *err)
 {
-    PRELU_TRY(prelu_session_create(&t->session, t->plan, t->pool, 0, err));
+    for (tr_part k = TR_BODY; k < (t->features ? TR_PARTS : TR_HEAD); k++)
+        PRELU_TRY(prelu_session_create(&t->nets[k].session, t->nets[k].plan, t->pool, 0, err));
     for (int i = 0; i < t->n_params; i++)
-        PRELU_TRY(prelu_session_bind(t->session, t->params[i].var, t->weights + t->params[i].offset,
-                                     err));
-    return prelu_session_reshape(t->session, t->o.micro_batch ? t->o.micro_batch : 1, t->o.height,
-                                 t->o.width, err);
+        PRELU_TRY(prelu_session_bind(t->nets[t->params[i].part].session, t->params[i].var,
+                                     t->weights + t->params[i].offset, err));
+    return prelu_session_reshape(t->nets[TR_BODY].session, t->o.micro_batch ? t->o.micro_batch : 1,
+                                 t->o.height, t->o.width, err);
 }
 
 prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net, prelu_value logits,
@@ -115,7 +116,7 @@ prelu_status prelu_trainer_create(prelu_trainer **out, const prelu_graph *net, p
     if (!st)
         st = tr_order_make(t, err);
     if (!st)
-        st = open_session(t, err);
+        st = open_sessions(t, err);
     if (st)
         prelu_trainer_destroy(&t);
     else
@@ -128,10 +129,15 @@ void prelu_trainer_destroy(prelu_trainer **tp)
     prelu_trainer *t = tp ? *tp : NULL;
     if (!t)
         return;
-    prelu_session_destroy(&t->session);
-    prelu_plan_destroy(&t->plan);
-    if (t->graph)
-        prelu_graph_destroy(&t->graph);
+    for (tr_part k = TR_BODY; k < TR_PARTS; k++) {
+        prelu_session_destroy(&t->nets[k].session);
+        prelu_plan_destroy(&t->nets[k].plan);
+        if (t->nets[k].graph)
+            prelu_graph_destroy(&t->nets[k].graph);
+    }
+    prelu_free(t->rows);
+    prelu_free(t->row_labels);
+    prelu_free(t->returned);
     for (int i = 0; i < t->n_params; i++)
         prelu_free(t->params[i].name);
     for (int i = 0; i < t->n_norms; i++)
@@ -150,14 +156,17 @@ void prelu_trainer_destroy(prelu_trainer **tp)
     *tp = NULL;
 }
 
-/* Batch statistics of one pass, weighted by its share of the step's pictures. The running variance
- * is that of the population: the batch's times m / (m - 1), m values per channel. */
-static void add_statistics(prelu_trainer *t, size_t n, float share)
+/* The running variance is that of the population: the batch's times m / (m - 1), m values per
+ * channel. */
+void tr_add_statistics(prelu_trainer *t, tr_part part, size_t n, float share)
 {
+    const prelu_session *s = t->nets[part].session;
     for (int i = 0; i < t->n_norms; i++) {
         const tr_norm *norm = &t->norms[i];
-        const float *mean = prelu_session_output(t->session, norm->output);
-        const float *var = prelu_session_output(t->session, norm->output + 1);
+        if (norm->part != part)
+            continue;
+        const float *mean = prelu_session_output(s, norm->output);
+        const float *var = prelu_session_output(s, norm->output + 1);
         float *sum = t->batch_statistics + norm->offset;
         float *sum_var = sum + tr_padded(norm->count);
         double m = (double)n * (double)norm->positions;
@@ -176,9 +185,9 @@ static void update_statistics(prelu_trainer *t)
                            (1 - STATISTICS_MOMENTUM) * t->batch_statistics[i];
 }
 
-static size_t count_correct(const prelu_trainer *t, const int32_t *labels, size_t n)
+static size_t count_correct(const prelu_trainer *t, const float *prob, const int32_t *labels,
+                            size_t n)
 {
-    const float *prob = prelu_session_output(t->session, TR_OUTPUT_PROB);
     size_t classes = (size_t)t->classes, correct = 0;
     for (size_t i = 0; i < n; i++) {
         const float *row = prob + i * classes;
@@ -191,22 +200,35 @@ static size_t count_correct(const prelu_trainer *t, const int32_t *labels, size_
     return correct;
 }
 
-/* The last pass of a step that several processes take: sums begin as gradients come. */
+prelu_status tr_take_loss(prelu_trainer *t, tr_part part, const int32_t *labels, size_t n,
+                          double share, prelu_step_result *r)
+{
+    const prelu_session *s = t->nets[part].session;
+    const double loss = prelu_session_output(s, TR_OUTPUT_LOSS)[0];
+    if (!isfinite(loss))
+        return PRELU_E_FORMAT;
+    r->loss += loss * share;
+    r->correct += count_correct(t, prelu_session_output(s, TR_OUTPUT_PROB), labels, n);
+    return PRELU_OK;
+}
+
+/* What a pass tells the other processes as its layers come. */
 typedef struct outgoing {
     prelu_trainer *t;
     const prelu_exchange *exchange;
+    tr_round *round; /* NULL: no head of process 0's */
+    bool send;       /* the last pass of a part of a step: sums begin as gradients come */
     float factor;
     bool first;
     int next; /* of t->ready */
 } outgoing;
 
-static void send_gradients(void *ctx, int layer)
+static void send_gradients(outgoing *o, int layer)
 {
-    outgoing *o = ctx;
     prelu_trainer *t = o->t;
     for (; o->next < t->n_ready; o->next++) {
         const tr_param *p = &t->params[t->ready[o->next]];
-        if (prelu_plan_output_layer(t->plan, p->output) > layer)
+        if (prelu_plan_output_layer(t->nets[TR_BODY].plan, p->output) > layer)
             break;
         tr_accumulate_param(t, p, o->factor, o->first);
         o->exchange->begin_sum(o->exchange->ctx, t->gradient + p->offset, p->count);
@@ -214,37 +236,78 @@ static void send_gradients(void *ctx, int layer)
     o->exchange->progress(o->exchange->ctx);
 }
 
-/* Forward and backward over pictures begin..begin+n-1 of a step's part. @param last  of the part.
- */
-static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
-                         size_t begin, size_t n, bool last, const prelu_step_share *step,
+static void on_layer(void *ctx, int layer)
+{
+    outgoing *o = ctx;
+    const prelu_plan *plan = o->t->nets[TR_BODY].plan;
+    if (o->round && !o->round->exchanged &&
+        layer >= prelu_plan_output_layer(plan, TR_OUTPUT_FEATURES))
+        tr_split_exchange(o->round);
+    if (o->send)
+        send_gradients(o, layer);
+}
+
+/* A step's part as one process goes through it. */
+typedef struct part {
+    const prelu_view *views;
+    const int32_t *labels;
+    size_t n;
+    const prelu_step_share *step;
+    size_t judged; /* by a head: tr_round */
+} part;
+
+/* Forward and backward over pictures begin..begin+n-1 of a part. @param last  of the part. */
+static prelu_status pass(prelu_trainer *t, part *p, size_t begin, size_t n, bool last,
                          prelu_step_result *r, prelu_err *err)
 {
-    const float share = (float)((double)n / (double)step->all);
-    /* the place in the whole step keeps its passes apart; Dropout mixes the bits */
-    const uint64_t seed =
-        t->o.seed + t->steps * 0x9e3779b97f4a7c15u + (step->first + begin) * 0xd1342543de82ef95u;
-    prelu_session *s = t->session;
+    const double share = (double)n / (double)p->step->all;
+    const size_t place = p->step->first + begin;
+    tr_round round = {.t = t,
+                      .step = p->step,
+                      .views = p->views + begin,
+                      .labels = p->labels + begin,
+                      .n = n,
+                      .place = place,
+                      .judged = p->judged,
+                      .r = r,
+                      .err = err};
+    outgoing o = {.t = t,
+                  .exchange = p->step->exchange,
+                  .round = t->features ? &round : NULL,
+                  .send = last && p->step->exchange,
+                  .factor =
+                      t->features ? 1.0f : (float)share, /* a head has weighed its gradients */
+                  .first = begin == 0};
+    prelu_session *s = t->nets[TR_BODY].session;
+    const void *second = t->features ? (const void *)t->returned : p->labels + begin;
     PRELU_TRY(prelu_session_reshape(s, (int64_t)n, t->o.height, t->o.width, err));
-    PRELU_TRY(prelu_session_set_views(s, views + begin, n, err));
-    PRELU_TRY(prelu_session_set_input(s, 1, labels + begin, n, err));
-    prelu_session_seed(s, seed);
-    outgoing o = {.t = t, .exchange = step->exchange, .factor = share, .first = begin == 0};
-    const bool send = last && step->exchange;
-    prelu_session_watch(s, send ? send_gradients : NULL, &o);
+    PRELU_TRY(prelu_session_set_views(s, p->views + begin, n, err));
+    PRELU_TRY(prelu_session_set_input(s, 1, second, t->features ? n * t->features : n, err));
+    prelu_session_seed(s, tr_seed(t, place));
+    prelu_session_watch(s, o.round || o.send ? on_layer : NULL, &o);
     PRELU_TRY(prelu_session_run(s, err));
-    double loss = prelu_session_output(s, TR_OUTPUT_LOSS)[0];
-    if (!isfinite(loss))
+    PRELU_TRY(round.st);
+    p->judged = round.judged;
+    if (!o.round && tr_take_loss(t, TR_BODY, p->labels + begin, n, share, r))
         return prelu_fail(err, PRELU_E_FORMAT,
                           "step %llu: the loss is not finite, first in %.80s (lower --lr?)",
-                          (unsigned long long)t->steps + 1, tr_blame(t, views + begin, n, seed));
-    t->one_pass = n == step->all && !step->exchange; /* what is summed must be in one place */
-    if (!t->one_pass && !send)
-        tr_accumulate(t, share, begin == 0);
-    add_statistics(t, n, share);
-    r->loss += loss * ((double)n / (double)step->all);
-    r->correct += count_correct(t, labels + begin, n);
+                          (unsigned long long)t->steps + 1,
+                          tr_blame(t, TR_BODY, p->views + begin, n, tr_seed(t, place)));
+    /* what is summed must be in one place */
+    t->one_pass = n == p->step->all && !p->step->exchange;
+    if (!t->one_pass && !o.send)
+        tr_accumulate(t, TR_BODY, o.factor, begin == 0);
+    tr_add_statistics(t, TR_BODY, n, (float)share);
     return PRELU_OK;
+}
+
+/* A round in which this process has no pictures, and others have. */
+static prelu_status no_pass(prelu_trainer *t, part *p, prelu_step_result *r, prelu_err *err)
+{
+    tr_round round = {.t = t, .step = p->step, .judged = p->judged, .r = r, .err = err};
+    tr_split_exchange(&round);
+    p->judged = round.judged;
+    return round.st;
 }
 
 /* Each process sums, judges and updates what it owns. @param idle  it had no pictures, and has sent
@@ -252,10 +315,9 @@ static prelu_status pass(prelu_trainer *t, const prelu_view *views, const int32_
 static prelu_status update_together(prelu_trainer *t, bool idle, float lr, const prelu_exchange *e,
                                     prelu_err *err)
 {
-    if (idle)
-        memset(t->gradient, 0, t->total * sizeof(float));
     for (int i = 0; idle && i < t->n_ready; i++) {
         const tr_param *p = &t->params[t->ready[i]];
+        memset(t->gradient + p->offset, 0, p->count * sizeof(float));
         e->begin_sum(e->ctx, t->gradient + p->offset, p->count);
     }
     e->finish_sums(e->ctx);
@@ -274,10 +336,17 @@ void prelu_trainer_collect(prelu_trainer *t, const prelu_exchange *e)
     e->finish_spreads(e->ctx);
 }
 
+void prelu_trainer_share(prelu_trainer *t, const prelu_exchange *e)
+{
+    for (int i = 0; i < t->n_params; i++)
+        if (t->params[i].part == TR_HEAD)
+            e->broadcast(e->ctx, t->weights + t->params[i].offset, t->params[i].count);
+}
+
 prelu_status prelu_trainer_step(prelu_trainer *t, const prelu_view *views, const int32_t *labels,
                                 size_t n, float lr, prelu_step_result *result, prelu_err *err)
 {
-    const prelu_step_share whole = {.all = n};
+    const prelu_step_share whole = {.all = n, .most = n};
     return prelu_trainer_step_shared(t, views, labels, n, &whole, lr, result, err);
 }
 
@@ -287,8 +356,11 @@ prelu_status prelu_trainer_step_shared(prelu_trainer *t, const prelu_view *views
                                        prelu_step_result *result, prelu_err *err)
 {
     prelu_step_result r = {0};
-    size_t micro = t->o.micro_batch ? (size_t)t->o.micro_batch : n;
-    size_t passes = n ? (n + micro - 1) / micro : 0;
+    part p = {.views = views, .labels = labels, .n = n, .step = share};
+    /* with a head all processes go through as many rounds */
+    const size_t most = t->features ? share->most : n;
+    const size_t micro = t->o.micro_batch ? (size_t)t->o.micro_batch : most;
+    const size_t passes = most ? (most + micro - 1) / micro : 0;
     if (!share->all)
         return prelu_fail(err, PRELU_E_ARG, "trainer: a step on no pictures");
     if (!(lr >= 0 && lr < INFINITY))
@@ -296,12 +368,17 @@ prelu_status prelu_trainer_step_shared(prelu_trainer *t, const prelu_view *views
     for (size_t i = 0; i < n; i++)
         if (labels[i] < 0 || labels[i] >= t->classes)
             return prelu_fail(err, PRELU_E_ARG, "label %d of %d classes", labels[i], t->classes);
+    if (t->features)
+        PRELU_TRY(tr_split_prepare(t, share, err));
     memset(t->batch_statistics, 0, t->norm_total * sizeof(float));
     t->one_pass = false;
     for (size_t i = 0; i < passes; i++) {
         /* passes of even size: BatchNorm would suffer from a last one of few pictures */
         size_t begin = i * n / passes, end = (i + 1) * n / passes;
-        PRELU_TRY(pass(t, views, labels, begin, end - begin, i + 1 == passes, share, &r, err));
+        if (end > begin)
+            PRELU_TRY(pass(t, &p, begin, end - begin, i + 1 == passes, &r, err));
+        else
+            PRELU_TRY(no_pass(t, &p, &r, err));
     }
     if (share->exchange) {
         PRELU_TRY(update_together(t, n == 0, lr, share->exchange, err));

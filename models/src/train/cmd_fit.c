@@ -111,6 +111,15 @@ static prelu_status parse_net(fit_options *o, const train_args *a, prelu_err *er
     return PRELU_OK;
 }
 
+static prelu_status parse_fc(fit_options *o, const train_args *a, prelu_err *err)
+{
+    const char *fc = train_text(a, "fc", "replicated");
+    o->fc_one_rank = !strcmp(fc, "one-rank");
+    if (!o->fc_one_rank && strcmp(fc, "replicated") != 0)
+        return prelu_fail(err, PRELU_E_ARG, "--fc '%.20s' is none of: replicated, one-rank", fc);
+    return PRELU_OK;
+}
+
 static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t run_len,
                           prelu_err *err)
 {
@@ -125,6 +134,7 @@ static prelu_status parse(fit_options *o, const train_args *a, char *run, size_t
     PRELU_TRY(train_int(a, "cache-mb", 0, 1 << 20, 2048, &o->cache_mb, err));
     PRELU_TRY(train_double(a, "checkpoint-minutes", 0, 1e6, 5, &o->checkpoint_minutes, err));
     PRELU_TRY(train_bf16(a, &o->bf16, err));
+    PRELU_TRY(parse_fc(o, a, err));
     PRELU_TRY(parse_rates(o, a, err));
     PRELU_TRY(parse_geometry(o, a, err));
     o->quiet = train_flag(a, "quiet") || train_dist_rank();
@@ -204,6 +214,7 @@ static const train_option options[] = {
      false},
     {"cutout", "N", "a square of side N of each view takes the mean colour (default 0)", false},
     {"draft", NULL, "decode large JPEGs scaled, here and wherever the model is used", false},
+    {"fc", "HOW", "several processes: fc layers replicated (default), or all in one-rank", false},
     {"limit", "N", "only N pictures of each split, evenly spaced", false},
     {"cache-mb", "N", "memory for decoded pictures (default 2048)", false},
     {"checkpoint-minutes", "F", "also between epochs (default 5)", false},

@@ -36,6 +36,8 @@ const prelu_exchange *train_dist_exchange(prelu_pool *pool);
 void train_dist_sum_doubles(double *x, size_t n);
 /** All: the sum of the n of lower ranks. */
 size_t train_dist_before(size_t n);
+/** All: on every process the largest n. */
+size_t train_dist_most(size_t n);
 /** All: on every process the number of bytes that all have. */
 size_t train_dist_total(size_t len);
 #endif

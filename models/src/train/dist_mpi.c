@@ -100,10 +100,17 @@ size_t train_dist_total(size_t len)
     return (size_t)total;
 }
 
-static void send_bytes(const uint8_t *data, size_t len)
+size_t train_dist_most(size_t n)
+{
+    uint64_t most = n;
+    MPI_Allreduce(MPI_IN_PLACE, &most, 1, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    return (size_t)most;
+}
+
+static void send_bytes(const uint8_t *data, size_t len, int to)
 {
     for (size_t at = 0; at < len; at += PIECE)
-        MPI_Send(data + at, (int)(len - at < PIECE ? len - at : PIECE), MPI_BYTE, 0, TAG_BYTES,
+        MPI_Send(data + at, (int)(len - at < PIECE ? len - at : PIECE), MPI_BYTE, to, TAG_BYTES,
                  MPI_COMM_WORLD);
 }
 
@@ -114,28 +121,65 @@ static void receive_bytes(uint8_t *data, size_t len, int from)
                  MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 }
 
-prelu_status train_dist_gather(const void *mine, size_t len, void *all, size_t all_len,
-                               prelu_err *err)
+static void send_length(size_t len)
 {
-    const size_t total = train_dist_total(len);
-    uint64_t length = len;
+    const uint64_t length = len;
+    MPI_Send(&length, 1, MPI_UINT64_T, 0, TAG_BYTES, MPI_COMM_WORLD);
+}
+
+static size_t receive_length(int from)
+{
+    uint64_t length;
+    MPI_Recv(&length, 1, MPI_UINT64_T, from, TAG_BYTES, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    return (size_t)length;
+}
+
+static size_t gather(void *ctx, const void *mine, size_t len, void *all)
+{
     size_t at = len;
-    int ok = train_dist_rank() != 0 || total == all_len;
-    MPI_Bcast(&ok, 1, MPI_INT, 0, MPI_COMM_WORLD);
-    if (!ok)
-        return prelu_fail(err, PRELU_E_FORMAT, "%zu bytes gathered, not %zu", total, all_len);
+    (void)ctx;
     if (train_dist_rank()) {
-        MPI_Send(&length, 1, MPI_UINT64_T, 0, TAG_BYTES, MPI_COMM_WORLD);
-        send_bytes(mine, len);
-        return PRELU_OK;
+        send_length(len);
+        send_bytes(mine, len, 0);
+        return 0;
     }
     if (len)
         memcpy(all, mine, len);
     for (int from = 1; from < train_dist_size(); from++) {
-        MPI_Recv(&length, 1, MPI_UINT64_T, from, TAG_BYTES, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        receive_bytes((uint8_t *)all + at, (size_t)length, from);
-        at += (size_t)length;
+        const size_t length = receive_length(from);
+        receive_bytes((uint8_t *)all + at, length, from);
+        at += length;
     }
+    return at;
+}
+
+static void scatter(void *ctx, const void *all, void *mine, size_t len)
+{
+    size_t at = len;
+    (void)ctx;
+    if (train_dist_rank()) {
+        send_length(len);
+        receive_bytes(mine, len, 0);
+        return;
+    }
+    if (len)
+        memcpy(mine, all, len);
+    for (int to = 1; to < train_dist_size(); to++) {
+        const size_t length = receive_length(to);
+        send_bytes((const uint8_t *)all + at, length, to);
+        at += length;
+    }
+}
+
+prelu_status train_dist_gather(const void *mine, size_t len, void *all, size_t all_len,
+                               prelu_err *err)
+{
+    const size_t total = train_dist_total(len);
+    int ok = train_dist_rank() != 0 || total == all_len;
+    MPI_Bcast(&ok, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    if (!ok)
+        return prelu_fail(err, PRELU_E_FORMAT, "%zu bytes gathered, not %zu", total, all_len);
+    (void)gather(NULL, mine, len, all);
     return PRELU_OK;
 }
 
@@ -286,6 +330,14 @@ static void sum_floats(void *ctx, float *x, size_t n)
     sum(x, n, MPI_FLOAT, sizeof *x);
 }
 
+static void broadcast(void *ctx, float *x, size_t n)
+{
+    (void)ctx;
+    for (size_t at = 0; at < n; at += PIECE / sizeof *x)
+        MPI_Bcast(x + at, (int)(n - at < PIECE / sizeof *x ? n - at : PIECE / sizeof *x), MPI_FLOAT,
+                  0, MPI_COMM_WORLD);
+}
+
 static prelu_status agree(void *ctx, prelu_status st, prelu_err *err)
 {
     (void)ctx;
@@ -300,6 +352,9 @@ const prelu_exchange *train_dist_exchange(prelu_pool *pool)
                                .finish_spreads = finish_spreads,
                                .progress = progress,
                                .sum = sum_floats,
+                               .gather = gather,
+                               .scatter = scatter,
+                               .broadcast = broadcast,
                                .agree = agree};
     e.rank = train_dist_rank();
     e.size = train_dist_size();

@@ -43,6 +43,8 @@ prelu_status train_dist_gather(const void *mine, size_t len, void *all, size_t a
 
 size_t train_dist_total(size_t len) { return len; }
 
+size_t train_dist_most(size_t n) { return n; }
+
 const prelu_exchange *train_dist_exchange(prelu_pool *pool)
 {
     (void)pool;

@@ -29,6 +29,7 @@ typedef struct fit_options {
     double colour;
     int patience; /* of the plateau schedule, epochs */
     bool flip, alternate, nesterov, whiten, mean_image, bf16, draft, quiet, resume;
+    bool fc_one_rank;
 } fit_options;
 
 /** Where training stands; saved in the checkpoint with the sums of the epoch so far. */

@@ -90,6 +90,9 @@ static prelu_status measure(fit *f, bool last, prelu_err *err)
     prelu_plan *plan = NULL;
     prelu_session *session = NULL;
     train_result r = {0};
+    const prelu_exchange *exchange = train_dist_exchange(f->pool);
+    if (exchange)
+        prelu_trainer_share(f->trainer, exchange);
     prelu_status st = prelu_trainer_export(f->trainer, f->model->graph, err);
     if (!st)
         st = prelu_model_plan(&plan, f->model, PRELU_PRECISION_FP32, f->pool, err);
@@ -155,6 +158,7 @@ static prelu_status shared_step(fit *f, const mdl_batch *batch, double lr, size_
 {
     const prelu_step_share share = {.first = train_dist_before(batch->n),
                                     .all = train_dist_total(batch->n),
+                                    .most = train_dist_most(batch->n),
                                     .exchange = train_dist_exchange(f->pool)};
     double sums[4];
     *images = share.all;

@@ -137,8 +137,12 @@ prelu_status train_fit_write_config(fit *f, prelu_err *err)
     train_json_text(t.f, f->o.data);
     fputs(",\"out\":", t.f);
     train_json_text(t.f, f->o.out);
-    fprintf(t.f, ",\"threads\":%d,\"cpu\":\"%s\",\"version\":\"" PRELU_VERSION "\"}", f->threads,
-            prelu_cpu_text());
+    fprintf(
+        t.f,
+        ",\"processes\":%d,\"fc\":\"%s\",\"threads\":%d,\"cpu\":\"%s\",\"version\":\"" PRELU_VERSION
+        "\"}",
+        train_dist_size(), f->o.fc_one_rank ? "one-rank" : "replicated", f->threads,
+        prelu_cpu_text());
     PRELU_TRY(text_end(&t, &config, err));
     prelu_status st = train_run_write(&f->run, "config.json", config, err);
     if (!st)

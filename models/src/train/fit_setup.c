@@ -179,6 +179,7 @@ static prelu_status make_trainer(fit *f, prelu_err *err)
                                    .weight_decay = (float)f->o.weight_decay,
                                    .bf16 = f->o.bf16,
                                    .nesterov = f->o.nesterov,
+                                   .fc_one_rank = f->o.fc_one_rank && train_dist_size() > 1,
                                    .label_smoothing = (float)f->o.label_smoothing,
                                    .seed = f->o.net.seed};
         prelu_status st =
