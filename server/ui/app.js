@@ -10,6 +10,11 @@ function mode() {
   return document.querySelector('input[name=mode]:checked').value;
 }
 
+// The server tests as the query says; a heatmap has to be asked of a mode that has one.
+function query() {
+  return mode() === 'auto' ? `mode=auto&budget_ms=${byId('budget').value}` : `mode=${mode()}`;
+}
+
 function say(text) {
   byId('message').textContent = text;
 }
@@ -83,6 +88,11 @@ function showTiming(card, answer) {
   const views = `${answer.views} view${answer.views === 1 ? '' : 's'}`;
   timing.append(document.createElement('br'), `${ms(t.total)} ms in all; ${answer.model}, ` +
     `${answer.image.width} × ${answer.image.height}, ${answer.mode}, ${views}`);
+  const a = answer.auto;
+  if (a) {
+    timing.append(document.createElement('br'), `Chosen for ${a.budget_ms} ms: ${answer.mode}, ` +
+      `predicted ${ms(a.predicted_ms)} ms${a.fits ? '' : '; nothing is faster'}`);
+  }
 }
 
 function showAnswer(card, answer, note) {
@@ -148,7 +158,7 @@ async function classify(file, mine) {
   try {
     const { blob, note } = await asJpeg(file);
     const windows = mode() === 'dense' || mode() === 'multiscale';
-    const reply = await fetch(`/classify?mode=${mode()}${windows ? '&heatmap=top1' : ''}`, {
+    const reply = await fetch(`/classify?${query()}${windows ? '&heatmap=top1' : ''}`, {
       method: 'POST', body: blob, headers: { 'Content-Type': 'image/jpeg' }, signal: mine.signal,
     });
     const answer = await reply.json();
@@ -172,13 +182,17 @@ async function show(files) {
   round.abort();
   const mine = round = new AbortController();
   last = files;
+  if (mode() === 'auto' && !byId('budget').checkValidity()) {
+    say('The budget is a whole number of milliseconds, 1 to 3600000.');
+    return;
+  }
   results.replaceChildren();
   results.classList.toggle('several', files.length > 1);
   say(files.length ? '' : 'There was no picture in that.');
   byId('shell').hidden = files.length === 0;
   const name = files.length ? quoted(`@${files[0].name || 'picture.jpg'}`) : '';
   byId('curl').textContent =
-    `curl --data-binary ${name} ${quoted(`${location.origin}/classify?mode=${mode()}`)}`;
+    `curl --data-binary ${name} ${quoted(`${location.origin}/classify?${query()}`)}`;
   const waiting = [...files];
   const worker = async () => {
     while (waiting.length && !mine.signal.aborted) await classify(waiting.shift(), mine);
@@ -196,6 +210,9 @@ function take(list) {
 byId('file').addEventListener('change', (e) => {
   take(e.target.files);
   e.target.value = '';
+});
+byId('budget').addEventListener('input', () => {
+  document.querySelector('input[value=auto]').checked = true;
 });
 byId('modes').addEventListener('change', () => last.length && show(last));
 for (const name of ['dragover', 'dragenter']) {

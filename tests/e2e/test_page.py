@@ -136,6 +136,32 @@ def test_modes_by_keyboard(page, samples):
     assert differs > 60
 
 
+def test_a_budget_by_keyboard(page, samples):
+    """The arrow reaches mode auto, Tab its budget; what was chosen is said, and nothing is sent of no number."""
+    budget = page.browser.find_element(By.ID, "budget")
+    page.browser.find_element(By.CSS_SELECTOR, "input[value=center]").send_keys(Keys.ARROW_LEFT)
+    radio = page.browser.switch_to.active_element
+    assert radio.get_attribute("value") == "auto"
+    radio.send_keys(Keys.TAB)
+    assert page.browser.switch_to.active_element == budget
+    budget.send_keys(Keys.CONTROL, "a")
+    budget.send_keys("3600000", Keys.ENTER)
+    page.choose(samples / "cat.jpg")
+    page.answers(1)
+    lines = page.text(".timing").splitlines()
+    assert ", multiscale, " in lines[-2]
+    assert lines[-1].startswith("Chosen for 3600000 ms: multiscale, predicted ")
+    assert page.text("#curl").endswith("/classify?mode=auto&budget_ms=3600000'")
+    budget.send_keys(Keys.CONTROL, "a")
+    budget.send_keys(Keys.DELETE, Keys.ENTER)
+    page.until(lambda: "1 to 3600000" in page.text("#message"))
+    page.browser.find_element(By.CSS_SELECTOR, "input[value=center]").click()
+    page.until(lambda: page.all(".bars li") and page.views() == "1 view")
+    assert page.text("#message") == ""
+    budget.send_keys("1", Keys.ENTER)  # a budget that is written is one that is meant
+    page.until(lambda: "Chosen for 1 ms: " in page.text(".timing"))
+
+
 def test_the_choice_is_reached_and_shown_by_tab(page):
     page.browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert page.browser.switch_to.active_element.get_attribute("id") == "file"
