@@ -16,11 +16,11 @@ enum { LONGEST = 60 };   /* seconds */
 #define MORE 4e9
 
 /* How far from its prediction an end may be: so far that LATE of all are later. A stochastic
- * approximation, whose steps are 1 to 99, rests there. */
-#define LATE 0.01
+ * approximation, whose steps are 1 to 49, rests there. */
+#define LATE 0.02
 #define STEP 0.05
 #define LEAST_SLACK 1.05
-#define MOST_SLACK 2.0
+#define MOST_SLACK 1.5
 
 void srv_pace_init(srv_pace *p)
 {
