@@ -4,8 +4,8 @@
 usage: soak.py [REQUESTS [CONNECTIONS]]    100,000 on 8; PRELU_BIN names the folder of the programs
 
 Every case is asked alone first, and the scores of a picture must be the same by whichever protocol
-it came; then each of the many answers must equal the one alone. Resident memory is read when a
-tenth is done, and at the end.
+it came; then each of the many answers must equal the one alone. Resident memory is read after each
+tenth.
 """
 import base64
 import gzip
@@ -201,24 +201,24 @@ def resident(server):
 
 
 def soak(server, requests, connections):
-    """(what went wrong, MiB when a tenth was done, MiB at the end)"""
+    """(what went wrong, MiB after each tenth)"""
     cases, failures = alone(server)
     done, wrong = multiprocessing.Value("l", 0), multiprocessing.SimpleQueue()
     workers = [multiprocessing.Process(target=run, args=(
         server, cases, requests // connections, seed, done, wrong)) for seed in range(connections)]
     for w in workers:
         w.start()
-    first = 0.0
+    sizes = []
     for w in workers:
         while w.is_alive():
             w.join(0.05)
-            if not first and done.value >= requests // 10:
-                first = resident(server)
+            if done.value >= (len(sizes) + 1) * requests // 10:
+                sizes.append(resident(server))
             while not wrong.empty():
                 failures.append(wrong.get())
         if w.exitcode:
             failures.append(("a client", "exit 0", f"exit {w.exitcode}"))
-    return failures, first, resident(server)
+    return failures, sizes + [resident(server)]
 
 
 def make_keys(folder):
@@ -235,17 +235,17 @@ def main(requests=100000, connections=8):
                         "--seed", "1", "--out", folder / "small.onnx"], check=True, stdout=subprocess.DEVNULL)
         server = Server(programs / "prelu-serve", folder, "--model", f"small={folder}/small.onnx",
                         "--api-key-file", make_keys(folder), *FLAGS)
-        failures, first, last = soak(server, requests, connections)
+        failures, sizes = soak(server, requests, connections)
         code = server.stop()
         text = server.text()
         server.close()
     for failure in failures[:10]:
         print("wrong:", *failure)
-    print(f"{requests} requests on {connections} connections: {len(failures)} wrong answers; "
-          f"{first:.1f} MiB resident after a tenth, {last:.1f} at the end; exit {code}")
+    print(f"{requests} requests on {connections} connections: {len(failures)} wrong answers; exit {code}; "
+          f"MiB resident after each tenth: {' '.join(f'{size:.1f}' for size in sizes)}")
     if text:
         print(text[-2000:])
-    return bool(failures) or code != 0 or last > first + 2
+    return bool(failures) or code != 0 or sizes[-1] > sizes[0] + 2
 
 
 if __name__ == "__main__":
