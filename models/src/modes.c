@@ -26,7 +26,7 @@ prelu_status prelu_mode_parse(prelu_mode *out, const char *text, prelu_err *err)
             return PRELU_OK;
         }
     return prelu_fail(err, PRELU_E_ARG,
-                      "mode '%.20s' is none of: center, 10view, dense, multiscale", text);
+                      "mode '%.20s' is none of: center, 10view, dense, multiscale, auto", text);
 }
 
 prelu_status prelu_average_parse(prelu_average *out, const char *text, prelu_err *err)

@@ -402,8 +402,9 @@ def test_init_starts_from_a_model(data, tmp_path):
         a for a in TINY if a not in ("--lr", "0.02")])
     loss = [events(f"{m}.run", "epoch")[0]["train_loss"] for m in (first, second)]
     assert loss[1] < 0.5 * loss[0]
-    with open(second, "rb") as f:
-        assert b'"draft":true' in f.read()
+    preprocess = second.read_bytes()
+    assert b'"draft":true' in preprocess
+    assert b'"scales":[16,20,24]' in preprocess  # the net's 32, 40, 48, for a crop of 16
 
 
 def test_fine_tuning_knows_other_classes_sooner(data, tmp_path):

@@ -134,14 +134,21 @@ static prelu_status build_net(fit *f, prelu_err *err)
     return f->o.whiten ? mdl_whiten(f->model->graph, f->train, s->mean, s->std, err) : PRELU_OK;
 }
 
+/* All sizes are of a view of `crop`: those of testing follow it. */
+static void set_crop(prelu_preprocess *p, int crop)
+{
+    for (int i = 0; i < p->n_scales; i++)
+        p->scales[i] = (int)(((int64_t)p->scales[i] * crop + p->crop / 2) / p->crop);
+    p->resize = (int)((int64_t)p->resize * crop / p->crop);
+    p->crop = crop;
+}
+
 static prelu_status set_geometry(fit *f, prelu_err *err)
 {
     fit_options *o = &f->o;
     prelu_preprocess *p = &f->model->preprocess;
     if (o->crop)
-        p->resize = (int)((int64_t)p->resize * o->crop / p->crop);
-    if (o->crop)
-        p->crop = o->crop;
+        set_crop(p, o->crop);
     if (o->resize)
         p->resize = o->resize;
     if (p->resize < p->crop)

@@ -27,7 +27,7 @@ static const char style[] =
     "table.matrix td,table.matrix th{padding:.15rem .3rem;text-align:center;border:0;"
     "min-width:2.2rem;font-size:.8rem}table.matrix th:first-child{text-align:right}"
     "table.matrix td.p{background:color-mix(in srgb,var(--c0) calc(var(--p)*1%),transparent)}"
-    "figure{margin:1rem 0;display:inline-block;vertical-align:top}"
+    "figure{margin:1rem 0;display:inline-block;vertical-align:top;max-width:100%}"
     "svg{max-width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}"
     ".grid{stroke:var(--line)}.frame{stroke:var(--soft);fill:none}"
     ".key span{display:inline-block;margin-right:1.2rem}"
