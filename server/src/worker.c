@@ -71,8 +71,8 @@ static srv_batch *batch_new(srv_workers *w)
     return b;
 }
 
-/* A batch of what waits, or NULL. With w->lock held. Without memory for one the work waits until
- * another ends. */
+/* A batch of what waits, or NULL. With w->lock held. Without memory for another the work waits
+ * until one ends: one there is from the beginning. */
 static srv_batch *gather(srv_workers *w, rule_ctx *c)
 {
     srv_work *works[SRV_MAX_BATCH_RUNS];
@@ -338,8 +338,13 @@ prelu_status srv_workers_create(srv_workers **out, prelu_pool *pool, srv_timer *
                                 prelu_err *err)
 {
     srv_workers *w = prelu_calloc(1, sizeof *w);
-    if (!w)
+    if (w)
+        w->free = prelu_calloc(1, sizeof *w->free);
+    if (!w || !w->free) {
+        prelu_free(w);
         return prelu_fail(err, PRELU_E_NOMEM, "workers: no memory");
+    }
+    w->free->w = w;
     w->pool = pool;
     w->timer = timer;
     w->metrics = metrics;
