@@ -24,7 +24,8 @@ import plot_curves
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Members of config.json that are no option of fit's, or that the command names otherwise.
-NO_OPTION = ("classes", "data_sha256", "train_pictures", "val_pictures", "data", "out", "threads", "cpu", "version")
+NO_OPTION = ("classes", "data_sha256", "train_pictures", "val_pictures", "data", "out", "threads", "processes", "cpu",
+             "version")
 HTTP_MODES = ("center", "10view")
 
 
@@ -101,7 +102,11 @@ def command(a, run, known):
     unused = {"step": ["patience"], "cosine": ["lr_steps", "patience"], "plateau": ["lr_steps"]}[c["lr_schedule"]]
     if "init" in c: # the network is the model's
         unused += ["arch", "width", "activation"]
-    words = ["prelu-train", "fit", "--data", "DATA", "--out", os.path.basename(c["out"])]
+    processes = c.get("processes", 1)
+    words = ["mpirun", "-np", str(processes), "prelu-train-mpi"] if processes > 1 else ["prelu-train"]
+    if processes == 1:
+        unused += ["fc"]
+    words += ["fit", "--data", "DATA", "--out", os.path.basename(c["out"])]
     for key in c:
         if key in NO_OPTION or key in unused:
             continue
